@@ -1,0 +1,148 @@
+// Convolution as products of register tiles (matmul.cl) with packed weights: a window
+// of a row of x is one run of `flat` = window width * channels floats, so a result is a
+// sum of as many dot products as the window has rows ("taps").
+#include "matmul.cl"
+
+// Copies images into a frame of zeros (or cuts off what lies outside of it). Widths
+// count floats. One work-item does `span` floats of `rows` rows of the frame.
+kernel GROUPED void pad_images(global float *restrict out, global const float *restrict x,
+                               int height, int width, int out_height, int out_width,
+                               int top, int left, int images, int span, int rows)
+{
+    const int first = get_global_id(0) * span;
+    const int last = min(first + span, out_width);
+    const int lines = images * out_height;
+    const int end = min((int)get_global_id(1) * rows + rows, lines);
+    for (int line = get_global_id(1) * rows; line < end; line++) {
+        const int row = line % out_height - top;
+        const bool inside = row >= 0 && row < height;
+        const int begin = clamp(left, first, last);  // of what comes from x
+        const int stop = inside ? clamp(left + width, begin, last) : begin;
+        global float *to = out + (size_t)line * out_width;
+        global const float *from = x + ((long)(line / out_height) * height + row) * width - left;
+        for (int k = first; k < begin; k++)
+            to[k] = 0;
+        for (int k = begin; k < stop; k++)
+            to[k] = from[k];
+        for (int k = stop; k < last; k++)
+            to[k] = 0;
+    }
+}
+
+// Where pixel `number` of images of height x width pixels lies, for these strides.
+static inline size_t place(uint number, uint height, uint width, int image, int row, int column)
+{
+    const uint line = number / width;
+    return (size_t)(line / height) * image + (size_t)(line % height) * row
+        + (size_t)(number % width) * column;
+}
+
+// One work-item does `tiles` tiles of MR pixels x COLUMNS channels of the result.
+kernel GROUPED void conv2d(global float *out, global const float *x,
+                           global const float *panels, int pixels, int height, int width,
+                           int x_first, int x_image, int x_row, int x_column,
+                           int out_first, int out_image, int out_row, int out_column,
+                           int panels_first, int taps, int tap_step, int flat, int channels,
+                           int tiles)
+{
+    const int lane = get_global_id(0) % LANES;
+    const int channel = get_global_id(1) * PANEL + lane * COLUMNS;
+    const int first = get_global_id(0) / LANES * tiles * MR;
+    const int last = min(first + tiles * MR, pixels);
+    panels += panels_first + get_global_id(1) * (size_t)taps * flat * PANEL;
+    x += x_first;
+    out += out_first + channel;
+    for (int pixel = first; pixel < last; pixel += MR) {
+        vec acc[MR][NV];
+        global const float *a[MR];
+        #pragma unroll
+        for (int i = 0; i < MR; i++)
+            a[i] = x + place(min(pixel + i, last - 1), height, width, x_image, x_row, x_column);
+        clear(acc);
+        for (int r = 0; r < taps; r++)
+            multiply(acc, a, (size_t)r * tap_step, 1,
+                     (global const vec *)(panels + (size_t)r * flat * PANEL) + lane * NV, flat);
+        #pragma unroll
+        for (int i = 0; i < MR; i++) {
+            if (pixel + i < last)
+                store_row(out + place(pixel + i, height, width, out_image, out_row, out_column),
+                          acc[i], channels - channel);
+        }
+    }
+}
+
+// Writes a row's results over what is there, or adds them to it.
+static inline void add_row(global float *to, vec row[NV], int count, bool over)
+{
+    if (!over) {
+        if (count >= COLUMNS) {
+            #pragma unroll
+            for (int j = 0; j < NV; j++)
+                row[j] += CAT(vload, VEC)(j, to);
+        } else {
+            float elements[COLUMNS];
+            for (int k = 0; k < COLUMNS; k++)
+                elements[k] = k < count ? to[k] : 0;
+            #pragma unroll
+            for (int j = 0; j < NV; j++)
+                row[j] += CAT(vload, VEC)(j, elements);
+        }
+    }
+    store_row(to, row, count);
+}
+
+// The weights' gradient: row m = (tap, k) of the result is a sum over all lines of
+// pixels. Chunk get_global_id(2) of `chunk` lines gives one of the partial results.
+// One work-item takes `block` lines (few enough to stay in cache) through all of its
+// `tiles` tiles, then the next, with the sums kept in `parts`.
+kernel GROUPED void conv2d_weight_vjp(global float *parts, global const float *x,
+                                      global const float *panels, int rows, int flat,
+                                      int channels, int lines, int height, int width,
+                                      int x_image, int x_row, int x_line, int x_column,
+                                      int chunk, int block, int tiles)
+{
+    const int lane = get_global_id(0) % LANES;
+    const int channel = get_global_id(1) * PANEL + lane * COLUMNS;
+    const int first = get_global_id(0) / LANES * tiles * MR;
+    const int last = min(first + tiles * MR, rows);
+    const int begin = get_global_id(2) * chunk;
+    const int end = min(begin + chunk, lines);
+    global const vec *panel =
+        (global const vec *)(panels + get_global_id(1) * (size_t)lines * width * PANEL) + lane * NV;
+    parts += get_global_id(2) * (size_t)rows * channels + channel;
+    for (int start = begin; start < end; start += block) {
+        for (int row = first; row < last; row += MR) {
+            vec acc[MR][NV];
+            global const float *a[MR];
+            #pragma unroll
+            for (int i = 0; i < MR; i++) {
+                const int m = min(row + i, last - 1);
+                a[i] = x + (size_t)(m / flat) * x_row + m % flat;
+            }
+            clear(acc);
+            for (int line = start; line < min(start + block, end); line++)
+                multiply(acc, a, (size_t)(line / height) * x_image + (size_t)(line % height) * x_line,
+                         x_column, panel + (size_t)line * width * NV * LANES, width);
+            #pragma unroll
+            for (int i = 0; i < MR; i++) {
+                if (row + i < last)
+                    add_row(parts + (size_t)(row + i) * channels, acc[i], channels - channel,
+                            start == begin);
+            }
+        }
+    }
+}
+
+// out = the sum of `parts` partial results, in order. One work-item does `span` elements.
+kernel GROUPED void add_parts(global float *restrict out, global const float *restrict parts,
+                              int size, int count, int span)
+{
+    const int first = get_global_id(0) * span;
+    const int last = min(first + span, size);
+    for (int k = first; k < last; k++)
+        out[k] = parts[k];
+    for (int p = 1; p < count; p++) {
+        for (int k = first; k < last; k++)
+            out[k] += parts[(size_t)p * size + k];
+    }
+}

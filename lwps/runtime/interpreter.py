@@ -1,0 +1,340 @@
+"""Walks the instruction list of a compiled step.
+
+State: `_calls[i]` does instruction i, with everything bound: arrays, kernels with their arguments, events.
+`_bound[space]` is the block that instructions touching a slot are bound to; before a step those
+whose slot has another block are bound anew, and no others. Invariant: when `run` returns, every
+queue has been waited for, so blocks that went back to the pool are in nobody's use.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyopencl as cl
+
+from lwps.core import Operand, ShapedArray
+from lwps.plan import Copy, Flush, Range, Run, Wait
+from lwps.runtime.machine import HOST, Machine
+from lwps.runtime.memory import Block, Memory, Slot
+
+if TYPE_CHECKING:
+    from lwps.runtime.compile import Lowered
+
+Call = Callable[[], Any]
+
+
+class Executable:
+    """A compiled step over slots: `run(inputs) -> outputs`."""
+
+    def __init__(self, lowered: "Lowered", machine: Machine, memory: Memory) -> None:
+        self.lowered, self.machine, self.memory = lowered, machine, memory
+        self._arena = {
+            f"arena{k}@{where}": memory.allocate(where, nbytes)
+            for where, sizes in lowered.memory.chunks.items()
+            for k, nbytes in enumerate(sizes)
+        }
+        self._bound: dict[str, Block] = dict(self._arena)
+        self._events: list[Any] = [None] * len(lowered.instructions)
+        self._calls: list[Call] = [_nothing] * len(lowered.instructions)
+        self._binders: list[Callable[[], Call] | None] = [None] * len(lowered.instructions)
+        self._users = self._slot_users()
+        self._queues = machine.queues
+        values, program = lowered.values, lowered.program
+        self._arrival = tuple(values.homes[values.number[v]][0] for v in program.inputs)
+        self._input_spaces = tuple(self._spaces(f"in{k}") for k in range(len(program.inputs)))
+        self._output_homes = tuple(values.homes[values.number[v]][0] for v in program.outputs)
+        self._output_spaces = tuple(self._spaces(f"out{k}") for k in range(len(program.outputs)))
+        self._consts = self._const_slots()
+        self._first = True
+        self.staged = 0  # inputs that had to be brought to where the step expects them
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes of the arena and of one set of slots."""
+        v = self.lowered.values
+        slots = sum(v.roots[k].aval.nbytes * max(1, len(v.homes[k])) for k in v.slots if not self._replaces(v.slots[k]))
+        return sum(b.nbytes for b in self._arena.values()) + slots
+
+    def _replaces(self, slot: str) -> bool:
+        return slot.startswith("out") and int(slot[3:]) in self.lowered.in_place
+
+    def _slot_users(self) -> dict[str, list[int]]:
+        users: dict[str, list[int]] = {}
+        for at, instruction in enumerate(self.lowered.instructions):
+            if isinstance(instruction, Run | Copy):
+                for space in {r.space for r in (*instruction.reads, *instruction.writes)}:
+                    if not space.startswith("arena"):
+                        users.setdefault(space, []).append(at)
+        return users
+
+    def _spaces(self, slot: str) -> tuple[tuple[str, str], ...]:
+        """(space, family) of a slot that instructions touch."""
+        return tuple((s, s.partition("@")[2]) for s in self._users if s.partition("@")[0] == slot)
+
+    def _const_slots(self) -> list[Slot]:
+        slots = []
+        for k, (var, value) in enumerate(self.lowered.program.consts):
+            slot = self.memory.slot(var.aval.nbytes)
+            home = self.memory.host_family
+            slot.block(home).view(0, var.aval)[...] = value
+            for space, where in self._spaces(f"const{k}"):
+                self._bound[space] = slot.block(where)
+            slots.append(slot)
+        return slots
+
+    # --- one step -------------------------------------------------------------------------------
+
+    def run(self, inputs: Sequence[Slot]) -> list[Slot]:
+        """Do the step; the slots of the outputs (those of donated inputs where done in place)."""
+        outputs = self._prepare(inputs)
+        calls = iter(self._calls)
+        try:
+            for call in calls:
+                call()
+        except Exception as error:
+            self._finish_queues()
+            self._explain(error, len(self._calls) - calls.__length_hint__() - 1)
+            raise
+        self._settle(inputs, outputs)
+        return outputs
+
+    def timed_run(self, inputs: Sequence[Slot]) -> tuple[list[Slot], list[float], float]:
+        """As `run`, on profiling queues: the outputs, seconds of each instruction, seconds of the step.
+
+        Of an enqueued instruction that follows another without a wait: from the end of that one to
+        its own end, so that what passes between two kernels is counted.
+        """
+        outputs = self._prepare(inputs)
+        seconds = [0.0] * len(self._calls)
+        pending: list[tuple[int, Any, Any]] = []
+        self._queues = self.machine.profiling_queues
+        begin = time.perf_counter()
+        try:
+            for at, instruction in enumerate(self.lowered.instructions):
+                start = time.perf_counter()
+                result = self._calls[at]()
+                if isinstance(instruction, Wait) or getattr(instruction, "processor", HOST) == HOST:
+                    seconds[at] = time.perf_counter() - start
+                elif result is not None:
+                    pending.append((at, *result))
+            step_s = time.perf_counter() - begin
+        finally:
+            self._queues = self.machine.queues
+        self._read_events(pending, seconds)
+        self._settle(inputs, outputs)
+        return outputs, seconds, step_s
+
+    def _read_events(self, pending: Sequence[tuple[int, Any, Any]], seconds: list[float]) -> None:
+        before = {}
+        for at, first, last in pending:
+            queue = self.lowered.instructions[at].processor
+            start, end = first.profile.start, last.profile.end
+            previous = before.get(queue)
+            follows = previous is not None and not any(
+                isinstance(i, Wait) or i.processor == HOST for i in self.lowered.instructions[previous[0] + 1 : at]
+            )
+            seconds[at] = (end - (previous[1] if follows and previous is not None else start)) * 1e-9
+            before[queue] = (at, end)
+
+    def _prepare(self, inputs: Sequence[Slot]) -> list[Slot]:
+        """Bind the slots of this step where they differ from those of the last."""
+        changed: list[str] = []
+        bound = self._bound
+        for slot, home, spaces in zip(inputs, self._arrival, self._input_spaces, strict=True):
+            if home not in slot.valid:
+                slot.ensure(home)
+                self.staged += 1
+            for space, where in spaces:
+                block = slot.blocks.get(where) or slot.block(where)
+                if bound.get(space) is not block:
+                    bound[space] = block
+                    changed.append(space)
+        outputs = []
+        for k, spaces in enumerate(self._output_spaces):
+            i = self.lowered.in_place.get(k)
+            slot = inputs[i] if i is not None else self.memory.slot(self.lowered.program.outputs[k].aval.nbytes)
+            outputs.append(slot)
+            for space, where in spaces:
+                block = slot.block(where)
+                if bound.get(space) is not block:
+                    bound[space] = block
+                    changed.append(space)
+        if self._first:
+            self._first = False
+            for at in range(len(self._calls)):
+                self._calls[at] = self._bind(at)
+        elif changed:
+            for at in {at for space in changed for at in self._users[space]}:
+                self._calls[at] = self._bind(at)
+        return outputs
+
+    def _settle(self, inputs: Sequence[Slot], outputs: Sequence[Slot]) -> None:
+        """Say in which families the slots are valid now."""
+        for slot, home, spaces in zip(inputs, self._arrival, self._input_spaces, strict=True):
+            if len(spaces) > 1 or (spaces and spaces[0][1] != home):
+                slot.valid.update(where for _, where in spaces)
+        program = self.lowered.program
+        for k, (slot, home) in enumerate(zip(outputs, self._output_homes, strict=True)):
+            i = self.lowered.in_place.get(k)
+            if i is None or program.outputs[k] is not program.inputs[i]:
+                slot.valid = {home}
+                slot.valid.update(where for _, where in self._output_spaces[k])
+
+    def _finish_queues(self) -> None:
+        for queue in self.machine.queues.values():
+            try:
+                queue.finish()
+            except cl.Error:
+                continue  # the error that is on its way up says more
+
+    def _explain(self, error: Exception, at: int) -> None:
+        instruction = self.lowered.instructions[at]
+        if isinstance(instruction, Run):
+            eqn = self.lowered.program.eqns[instruction.eqn]
+            name = self.lowered.program.names[instruction.eqn]
+            error.add_note(f"lwps: in {name} on {instruction.processor}: {eqn}; traced at {eqn.source or 'an unknown line'}")
+        else:
+            error.add_note(f"lwps: in instruction {at}: {instruction}")
+
+    # --- binding --------------------------------------------------------------------------------
+
+    def _bind(self, at: int) -> Call:
+        """The call that does instruction `at` on the blocks bound now."""
+        binder = self._binders[at]
+        if binder is None:
+            binder = self._binders[at] = self._binder(at)
+        return binder()
+
+    def _binder(self, at: int) -> Callable[[], Call]:
+        instruction = self.lowered.instructions[at]
+        if isinstance(instruction, Wait):
+            return lambda: partial(self._wait, instruction.upto)
+        if isinstance(instruction, Flush):
+            return lambda: self.machine.queues[instruction.processor].flush  # type: ignore[no-any-return]
+        if isinstance(instruction, Copy):
+            return partial(self._bind_copy, at, instruction)
+        if instruction.processor == HOST:
+            return partial(self._bind_host, instruction)
+        return _KernelBinder(self, at, instruction).bind
+
+    def _wait(self, upto: int) -> None:
+        event = self._events[upto]
+        if event is not None:
+            event.wait()
+
+    def _views(self, instruction: Run) -> list[np.ndarray]:
+        eqn = self.lowered.program.eqns[instruction.eqn]
+        operands = [*zip(self._out_ranges(instruction), (v.aval for v in eqn.outs), strict=True)]
+        operands += zip(self._in_ranges(instruction), eqn.in_avals, strict=True)
+        scratch = self._scratch(instruction)
+        operands += zip(instruction.writes[len(eqn.outs) :], scratch, strict=True)
+        return [self._bound[r.space].view(r.start, aval) for r, aval in operands]
+
+    def _out_ranges(self, instruction: Run) -> Sequence[Range]:
+        return instruction.writes[: len(self.lowered.program.eqns[instruction.eqn].outs)]
+
+    def _in_ranges(self, instruction: Run) -> list[Range]:
+        """A range for each input; `reads` has each value once."""
+        by_value = {r.value: r for r in instruction.reads}
+        number = self.lowered.values.number
+        return [by_value[number[v]] for v in self.lowered.program.eqns[instruction.eqn].ins]
+
+    def _scratch(self, instruction: Run) -> Sequence[ShapedArray]:
+        if instruction.eqn in self.lowered.recipes:
+            return self.lowered.recipes[instruction.eqn].scratch
+        eqn = self.lowered.program.eqns[instruction.eqn]
+        return eqn.primitive.numpy.scratch(*eqn.in_avals, **eqn.params)
+
+    def _bind_host(self, instruction: Run) -> Call:
+        eqn = self.lowered.program.eqns[instruction.eqn]
+        return partial(eqn.primitive.numpy.run, *self._views(instruction), **eqn.params)
+
+    def _bind_copy(self, at: int, instruction: Copy) -> Call:
+        (read,), (write,) = instruction.reads, instruction.writes
+        source, target = self._bound[read.space], self._bound[write.space]
+        nbytes = read.stop - read.start
+        if nbytes == 0:
+            return _nothing
+        if target.host is not None:
+            args = (target.host[write.start : write.stop], source.argument(read.start, nbytes))
+        else:
+            assert source.host is not None
+            args = (target.argument(write.start, nbytes), source.host[read.start : read.stop])
+        name = instruction.processor
+
+        def copy() -> tuple[Any, Any]:
+            event = self._events[at] = cl.enqueue_copy(self._queues[name], *args, is_blocking=False)
+            return event, event
+
+        return copy
+
+
+class _KernelBinder:
+    """Kernel objects of one eqn, made once; arguments are set anew only where their block has changed."""
+
+    def __init__(self, executable: Executable, at: int, instruction: Run) -> None:
+        self.executable, self.at, self.instruction = executable, at, instruction
+        self.recipe = executable.lowered.recipes[instruction.eqn]
+        cache = executable.machine.kernels
+        assert cache is not None
+        source = self.recipe.source
+        self.kernels = [cache.kernel(source, launch.options, launch.kernel) for launch in self.recipe.launches]
+        self.arguments: dict[tuple[str, int], tuple[Block, Any]] = {}  # kept: OpenCL does not hold them
+        for kernel, launch in zip(self.kernels, self.recipe.launches, strict=True):
+            for k, arg in enumerate(launch.args):
+                if not isinstance(arg, Operand):
+                    kernel.set_arg(k, arg)
+
+    def bind(self) -> Call:
+        renewed = set()
+        for key, r in self._ranges().items():
+            block = self.executable._bound[r.space]
+            if key not in self.arguments or self.arguments[key][0] is not block:
+                self.arguments[key] = block, block.argument(r.start, r.stop - r.start)
+                renewed.add(key)
+        for kernel, launch in zip(self.kernels, self.recipe.launches, strict=True):
+            for k, arg in enumerate(launch.args):
+                if isinstance(arg, Operand) and (arg.kind, arg.index) in renewed:
+                    kernel.set_arg(k, self.arguments[arg.kind, arg.index][1])
+        return self._call()
+
+    def _ranges(self) -> dict[tuple[str, int], Range]:
+        instruction, executable = self.instruction, self.executable
+        outs = executable._out_ranges(instruction)
+        ranges = {("out", k): r for k, r in enumerate(outs)}
+        ranges.update((("in", k), r) for k, r in enumerate(executable._in_ranges(instruction)))
+        ranges.update((("scratch", k), r) for k, r in enumerate(instruction.writes[len(outs) :]))
+        return ranges
+
+    def _call(self) -> Call:
+        executable, at, name = self.executable, self.at, self.instruction.processor
+        launches = [(k, r.global_size, r.local_size) for k, r in zip(self.kernels, self.recipe.launches, strict=True)]
+        events, enqueue = executable._events, cl.enqueue_nd_range_kernel
+        if not launches:
+            return partial(self._mark, events, at, name)
+        if len(launches) == 1:
+            ((kernel, size, local),) = launches
+
+            def launch_one() -> tuple[Any, Any]:
+                event = events[at] = enqueue(executable._queues[name], kernel, size, local)
+                return event, event
+
+            return launch_one
+
+        def launch_all() -> tuple[Any, Any]:
+            made = [enqueue(executable._queues[name], kernel, size, local) for kernel, size, local in launches]
+            events[at] = made[-1]
+            return made[0], made[-1]
+
+        return launch_all
+
+
+    def _mark(self, events: list[Any], at: int, name: str) -> None:
+        """An eqn without elements: waiting for it still means waiting for what came before it."""
+        events[at] = cl.enqueue_marker(self.executable._queues[name])
+
+
+def _nothing() -> None:
+    """An instruction on no bytes."""

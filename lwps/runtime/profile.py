@@ -1,0 +1,91 @@
+"""Measured seconds of every eqn on every processor, from running the real program there."""
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from lwps.core import Program, ShapedArray
+from lwps.plan import Profile, Run, eqn_key
+from lwps.runtime.calibrate import calibrate
+from lwps.runtime.compile import compile_program, everywhere
+from lwps.runtime.interpreter import Executable
+from lwps.runtime.machine import HOST, Machine
+from lwps.runtime.memory import Memory, Slot
+
+RUNS = 5
+BUDGET_S = 20.0  # of one processor: past it no further run begins, but two are always made
+
+
+def profile_program(
+    program: Program, machine: Machine, memory: Memory, args: Sequence[np.ndarray] | None = None
+) -> Profile:
+    """Run `program` on each processor alone and time every eqn in place, medians of at least 5 runs.
+
+    `args` are the program's inputs (copied); by default made up by dtype. What the profiling itself adds to
+    a step is measured against plain runs and taken off again.
+    """
+    host_s, handovers = calibrate(machine)
+    seconds: dict[str, dict[str, float]] = {}
+    for p in machine.processors:
+        executable = compile_program(program, everywhere(program, machine, p.name), machine, memory)
+        for key, value in _measure(executable, args).items():
+            if p.name == key[1]:
+                seconds.setdefault(key[0], {})[p.name] = value
+    return Profile(machine.describe(), machine.memory, machine.names, seconds, host_s, handovers)
+
+
+def input_slots(
+    program: Program, memory: Memory, args: Sequence[np.ndarray] | None = None
+) -> list[Slot]:
+    """A slot for each input, filled with `args` or with made-up values."""
+    values = [_made_up(v.aval, k) for k, v in enumerate(program.inputs)] if args is None else args
+    return [new_slot(memory, v.aval, x) for v, x in zip(program.inputs, values, strict=True)]
+
+
+def new_slot(memory: Memory, aval: ShapedArray, value: np.ndarray) -> Slot:
+    """A slot that holds `value` on the host's side."""
+    slot = memory.slot(aval.nbytes)
+    slot.block(memory.host_family).view(0, aval)[...] = value
+    slot.valid = {memory.host_family}
+    return slot
+
+
+def _made_up(aval: ShapedArray, seed: int) -> np.ndarray:
+    """Numbers as they occur in training: small floats around 0, zeros for anything else."""
+    if aval.dtype.kind != "f":
+        return np.zeros(aval.shape, aval.dtype)
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal(aval.shape, np.float32) * 0.05).astype(aval.dtype)
+
+
+def _measure(executable: Executable, args: Sequence[np.ndarray] | None) -> dict[tuple[str, str], float]:
+    program = executable.lowered.program
+    slots = input_slots(program, executable.memory, args)
+    executable.run(slots)
+    executable.timed_run(slots)
+    plain, timed, rows = [], [], []
+    begin = time.perf_counter()
+    while len(rows) < RUNS and (len(rows) < 2 or time.perf_counter() - begin < BUDGET_S):
+        start = time.perf_counter()
+        executable.run(slots)
+        plain.append(time.perf_counter() - start)
+        _, seconds, step_s = executable.timed_run(slots)
+        rows.append(seconds)
+        timed.append(step_s)
+    return _per_key(executable, np.median(np.array(rows), axis=0), statistics.median(timed) - statistics.median(plain))
+
+
+def _per_key(executable: Executable, seconds: np.ndarray, overhead_s: float) -> dict[tuple[str, str], float]:
+    """Means over the eqns of one key; `overhead_s` is shared by the enqueued ones."""
+    program, instructions = executable.lowered.program, executable.lowered.instructions
+    runs = [(at, i) for at, i in enumerate(instructions) if isinstance(i, Run)]
+    enqueued = sum(i.processor != HOST for _, i in runs)
+    each = max(overhead_s, 0.0) / enqueued if enqueued else 0.0
+    rows: dict[tuple[str, str], list[float]] = {}
+    for at, i in runs:
+        measured = float(seconds[at])
+        own = measured if i.processor == HOST else max(measured - each, measured / 2)
+        rows.setdefault((eqn_key(program.eqns[i.eqn]), i.processor), []).append(own)
+    return {key: statistics.fmean(values) for key, values in rows.items()}

@@ -1,0 +1,60 @@
+"""Run one primitive on one processor, on plain buffers: the smallest thing that can be wrong."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+from lwps.core import Device, Operand, Primitive, aval_of, evaluate
+from lwps.runtime.kernels import KernelCache, recipe
+from lwps.runtime.machine import opencl_processors
+
+
+@functools.cache
+def _opencl() -> dict[str, tuple[cl.Context, cl.CommandQueue, KernelCache, Device]]:
+    found = {}
+    for p in opencl_processors():
+        context = cl.Context([p.cl_device])
+        found[p.name] = (context, cl.CommandQueue(context), KernelCache(context), p.device)
+    return found
+
+
+PROCESSORS = ("cpu", *_opencl())
+
+
+def run_primitive(primitive: Primitive, *ins: Any, processor: str, **params: Any) -> tuple[np.ndarray, ...]:
+    """The results of a primitive on a processor (`cpu`: its NumPy rule; else its OpenCL kernels)."""
+    if processor == "cpu":
+        return evaluate(primitive, ins, params)
+    context, queue, cache, device = _opencl()[processor]
+    arrays = [np.ascontiguousarray(x) for x in ins]
+    avals = [aval_of(x) for x in arrays]
+    plan = recipe(device, primitive, avals, params)
+    if plan is None:
+        raise TypeError(f"{primitive.name}: has no kernel for {processor}, got {avals}")
+    outs = [np.empty(a.shape, a.dtype) for a in primitive.aval(*avals, **params)]
+    scratch = [np.full(a.nbytes, 0xFF, np.uint8) for a in plan.scratch]  # NaN: what is read unwritten shows
+    buffers = {
+        (kind, k): _buffer(context, x)
+        for kind, xs in (("in", arrays), ("out", outs), ("scratch", scratch))
+        for k, x in enumerate(xs)
+    }
+    for launch in plan.launches:
+        kernel = cache.kernel(plan.source, launch.options, launch.kernel)
+        for k, arg in enumerate(launch.args):
+            kernel.set_arg(k, buffers[arg.kind, arg.index] if isinstance(arg, Operand) else arg)
+        cl.enqueue_nd_range_kernel(queue, kernel, launch.global_size, launch.local_size)
+    for k, out in enumerate(outs):
+        if out.nbytes:
+            cl.enqueue_copy(queue, out, buffers["out", k])
+    queue.finish()
+    return tuple(outs)
+
+
+def _buffer(context: cl.Context, x: np.ndarray) -> cl.Buffer:
+    flags = cl.mem_flags.READ_WRITE
+    if x.nbytes == 0:
+        return cl.Buffer(context, flags, 4)
+    return cl.Buffer(context, flags | cl.mem_flags.COPY_HOST_PTR, hostbuf=x)

@@ -1,0 +1,162 @@
+"""From a placed program to instructions: runs, copies, and the waits that their bytes demand.
+
+A hand-over of a value is a wait where memory is shared, a copy right behind its writer where it is not.
+A wait is put in wherever bytes are touched that another queue may still be using, be it for a
+value or because the arena used them before.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+
+from lwps.core import Program, donation_pairs
+from lwps.plan import Copy, Flush, Instruction, MemoryPlan, Placement, Range, Run, Schedule, Wait
+from lwps.transforms.memory import Values, family, scratch_value
+
+HOST = "cpu"
+
+
+def insert_handovers(
+    program: Program,
+    placement: Placement,
+    schedule: Schedule,
+    values: Values,
+    memory: MemoryPlan,
+    in_place: dict[int, int],
+    scratch_nbytes: dict[int, Sequence[int]],
+    unified: bool,
+) -> tuple[Instruction, ...]:
+    """The instruction list of one step; after its last one every queue has been waited for."""
+    where = _Where(program, values, memory, in_place)
+    emit = _Emitter()
+    for k in range(len(program.inputs) + len(program.consts)):
+        _copies(emit, where, values, k, unified)
+    for k in schedule.order:
+        processor = placement.processors[k]
+        if processor is None:
+            continue
+        home = family(processor, unified)
+        eqn = program.eqns[k]
+        reads = tuple(dict.fromkeys(where.range(values.number[v], home) for v in eqn.ins))
+        outs = tuple(where.range(values.number[v], home) for v in eqn.outs)
+        scratch = tuple(where.scratch(k, j, n, home) for j, n in enumerate(scratch_nbytes.get(k, ())))
+        emit.run(Run(k, processor, reads, (*outs, *scratch)))
+        for v in eqn.outs:
+            _copies(emit, where, values, values.number[v], unified)
+    emit.finish()
+    return tuple(emit.instructions)
+
+
+def _copies(emit: "_Emitter", where: "_Where", values: Values, value: int, unified: bool) -> None:
+    """Copies of a value from where it is written to the other families that read it."""
+    source, *targets = values.homes[value]
+    for target in targets:
+        queue = target if source == HOST else source
+        if HOST not in (source, target):
+            raise ValueError(f"hand-over: one side must be the host in mode copy, got {source} and {target}")
+        emit.run(Copy(queue, (where.range(value, source),), (where.range(value, target),)))
+
+
+@attrs.frozen(eq=False)
+class _Where:
+    """The bytes of values."""
+
+    program: Program
+    values: Values
+    memory: MemoryPlan
+    in_place: dict[int, int]
+
+    def range(self, value: int, home: str) -> Range:
+        nbytes = self.values.roots[value].aval.nbytes
+        slot = self.values.slots.get(value)
+        if slot is None:
+            chunk, offset = self.memory.places[value, home]
+            return Range(f"arena{chunk}@{home}", offset, offset + nbytes, value)
+        if slot.startswith("out") and int(slot[3:]) in self.in_place:
+            slot = f"in{self.in_place[int(slot[3:])]}"
+        return Range(f"{slot}@{home}", 0, nbytes, value)
+
+    def scratch(self, eqn: int, index: int, nbytes: int, home: str) -> Range:
+        value = scratch_value(eqn, index)
+        chunk, offset = self.memory.places[value, home]
+        return Range(f"arena{chunk}@{home}", offset, offset + nbytes, value)
+
+
+@attrs.define
+class _Pending:
+    """An access by a queue that the host does not know to have ended."""
+
+    range: Range
+    writes: bool
+    queue: str
+    instruction: int
+
+
+@attrs.define
+class _Emitter:
+    instructions: list[Instruction] = attrs.Factory(list)
+    pending: list[_Pending] = attrs.Factory(list)
+    unflushed: dict[str, None] = attrs.Factory(dict)
+    last: dict[str, int] = attrs.Factory(dict)
+
+    def run(self, instruction: Run | Copy) -> None:
+        """Append `instruction` behind the waits it needs."""
+        queue = instruction.processor
+        waits: dict[str, int] = {}
+        for p in self.pending:
+            if p.queue != queue and _conflict(p, instruction):
+                waits[p.queue] = max(waits.get(p.queue, -1), p.instruction)
+        for other, upto in waits.items():
+            self._wait(other, upto)
+        if queue == HOST:
+            self._flush()
+            self.instructions.append(instruction)
+            return
+        at = len(self.instructions)
+        self.instructions.append(instruction)
+        self.unflushed[queue] = None
+        self.last[queue] = at
+        self._forget_older(instruction, queue)
+        self.pending += [_Pending(r, False, queue, at) for r in instruction.reads]
+        self.pending += [_Pending(r, True, queue, at) for r in instruction.writes]
+
+    def _forget_older(self, instruction: Run | Copy, queue: str) -> None:
+        """Same bytes, same queue, later: waiting for the new access covers the old one."""
+        written = {(r.space, r.start, r.stop) for r in instruction.writes}
+        self.pending = [
+            p
+            for p in self.pending
+            if p.queue != queue or (p.range.space, p.range.start, p.range.stop) not in written
+        ]
+
+    def _flush(self) -> None:
+        for queue in self.unflushed:
+            self.instructions.append(Flush(queue))
+        self.unflushed.clear()
+
+    def _wait(self, queue: str, upto: int) -> None:
+        self.instructions.append(Wait(queue, upto))
+        self.unflushed.pop(queue, None)  # waiting flushes
+        self.pending = [p for p in self.pending if p.queue != queue or p.instruction > upto]
+
+    def finish(self) -> None:
+        """Wait for whatever may still run."""
+        busy = {p.queue for p in self.pending}
+        for queue, upto in self.last.items():
+            if queue in busy or not any(isinstance(i, Wait) and i.upto >= upto for i in self.instructions):
+                self._wait(queue, upto)
+
+
+def _conflict(pending: _Pending, instruction: Run | Copy) -> bool:
+    mine = instruction.writes if not pending.writes else (*instruction.reads, *instruction.writes)
+    return any(
+        r.space == pending.range.space and r.start < pending.range.stop and pending.range.start < r.stop for r in mine
+    )
+
+
+def donated_spaces(program: Program, values: Values) -> dict[int, str]:
+    """Input position -> the family in which the step expects it to arrive."""
+    return {k: values.homes[values.number[v]][0] for k, v in enumerate(program.inputs)}
+
+
+__all__ = ["donated_spaces", "donation_pairs", "insert_handovers"]

@@ -1,0 +1,125 @@
+"""Proof that an instruction list is free of races, and that every read finds the value it wants.
+
+The model: the host does its instructions one after another; a queue does what is enqueued on it
+in order; an enqueued instruction begins after the host enqueued it; a Wait makes all that was
+enqueued up to its target happen before what the host does next. Nothing else orders anything.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lwps.plan import Copy, Flush, Instruction, Range, Run, Wait
+
+HOST = "cpu"
+
+
+class HazardError(RuntimeError):
+    """Two instructions touch the same bytes with a write and no order between them, or a read finds another value."""
+
+
+def prove(instructions: Sequence[Instruction], names: Sequence[str]) -> None:
+    """Raise HazardError unless the list, run twice in a row, is free of races and stale reads.
+
+    `names[k]` is the name of eqn `k`.
+    """
+    twice = [*instructions, *(_shifted(i, len(instructions)) for i in instructions)]
+    _prove_order(twice, names)
+    _prove_contents(instructions, names)
+
+
+def _shifted(instruction: Instruction, n: int) -> Instruction:
+    return Wait(instruction.processor, instruction.upto + n) if isinstance(instruction, Wait) else instruction
+
+
+def _prove_order(instructions: Sequence[Instruction], names: Sequence[str]) -> None:
+    """Vector clocks over the lanes; every pair of conflicting accesses must be ordered."""
+    lanes = {HOST: 0}
+    for i in instructions:
+        if isinstance(i, Run | Copy):
+            lanes.setdefault(i.processor, len(lanes))
+    spaces: dict[str, int] = {}
+    clocks = {lane: np.zeros(len(lanes), np.int64) for lane in lanes}
+    ended: dict[int, np.ndarray] = {}  # instruction -> its clock when it has ended
+    log = _AccessLog(len(instructions) * 8)
+    for at, instruction in enumerate(instructions):
+        if isinstance(instruction, Flush):
+            continue
+        if isinstance(instruction, Wait):
+            if instruction.upto not in ended or instruction.upto >= at:
+                raise HazardError(f"hazards: a wait must be for an instruction before it, got {instruction} at {at}")
+            clocks[HOST] = np.maximum(clocks[HOST], ended[instruction.upto])
+            continue
+        lane = instruction.processor
+        clock = np.maximum(clocks[lane], clocks[HOST])
+        clock[lanes[lane]] += 1
+        clocks[lane] = ended[at] = clock
+        for r, writes in [*((r, False) for r in instruction.reads), *((r, True) for r in instruction.writes)]:
+            space = spaces.setdefault(r.space, len(spaces))
+            other = log.unordered(space, r, writes, clock, at)
+            if other is not None:
+                raise HazardError(
+                    f"hazards: {_name(instruction, names)} and {_name(instructions[other], names)} must be ordered,"
+                    f" got none between their accesses to bytes {r.start} to {r.stop} of {r.space}"
+                )
+            log.add(space, r, writes, lanes[lane], int(clock[lanes[lane]]), at)
+
+
+class _AccessLog:
+    """All accesses so far, as columns: space, start, stop, writes, lane, its lane's time, instruction."""
+
+    def __init__(self, size: int) -> None:
+        self.rows = np.zeros((7, max(size, 16)), np.int64)
+        self.n = 0
+
+    def add(self, space: int, r: Range, writes: bool, lane: int, time: int, at: int) -> None:
+        if self.n == self.rows.shape[1]:
+            self.rows = np.concatenate([self.rows, np.zeros_like(self.rows)], axis=1)
+        self.rows[:, self.n] = space, r.start, r.stop, writes, lane, time, at
+        self.n += 1
+
+    def unordered(self, space: int, r: Range, writes: bool, clock: np.ndarray, at: int) -> int | None:
+        """An earlier instruction with a conflicting access that `clock` does not cover."""
+        s, start, stop, wrote, lane, time, who = self.rows[:, : self.n]
+        conflict = (s == space) & (start < r.stop) & (r.start < stop) & (who != at) & ((wrote == 1) | writes)
+        races = conflict & (time > clock[lane])
+        return int(who[np.flatnonzero(races)[0]]) if races.any() else None
+
+
+def _prove_contents(instructions: Sequence[Instruction], names: Sequence[str]) -> None:
+    """In list order, every read must find the whole of its value, written there and not over since.
+
+    Inputs and constants are in their slots when the step begins: their first read says what they hold.
+    """
+    held: dict[str, list[Range]] = {}
+    seen: set[str] = set()
+    for instruction in instructions:
+        if not isinstance(instruction, Run | Copy):
+            continue
+        for r in instruction.reads:
+            if r.start == r.stop:
+                continue
+            before_step = not r.space.startswith(("arena", "out")) and r.space not in seen
+            if before_step:
+                held[r.space] = [r]
+                seen.add(r.space)
+            if r not in held.get(r.space, ()):
+                raise HazardError(
+                    f"hazards: {_name(instruction, names)} must find value {r.value} in bytes {r.start} to {r.stop}"
+                    f" of {r.space}, got {_found(held.get(r.space, []), r)}"
+                )
+        for w in instruction.writes:
+            seen.add(w.space)
+            kept = [h for h in held.get(w.space, []) if h.stop <= w.start or w.stop <= h.start]
+            held[w.space] = [*kept, w]
+
+
+def _found(held: Sequence[Range], r: Range) -> str:
+    over = [f"value {h.value} in {h.start} to {h.stop}" for h in held if h.start < r.stop and r.start < h.stop]
+    return ", ".join(over) or "nothing written there"
+
+
+def _name(instruction: Instruction, names: Sequence[str]) -> str:
+    if isinstance(instruction, Run):
+        return f"{names[instruction.eqn]} on {instruction.processor}"
+    return f"the copy of value {instruction.writes[0].value} on {instruction.processor}" if isinstance(instruction, Copy) else str(instruction)
