@@ -1,1 +1,53 @@
-"""lwps."""
+"""lwps: functional training with every op, forward and backward, on the processor that suits it."""
+
+from lwps import nn, numpy, optim, tree
+from lwps.api import CompiledStep, compile, default_machine, grad, jit, profile, value_and_grad, vjp
+from lwps.autoplace import Receipt
+from lwps.core import Primitive, Program, ShapedArray, check_program
+from lwps.ops import random
+from lwps.ops.custom import custom_vjp
+from lwps.ops.elementwise import stop_gradient
+from lwps.placement import place
+from lwps.plan import Placement, PlanError, Profile
+from lwps.runtime.array import Array, DonationError
+from lwps.runtime.machine import Machine, MachineError
+from lwps.tracing import layer, trace
+from lwps.transforms.optimize import optimize
+from lwps.transforms.vjp import MissingVjpError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Array",
+    "CompiledStep",
+    "DonationError",
+    "Machine",
+    "MachineError",
+    "MissingVjpError",
+    "Placement",
+    "PlanError",
+    "Primitive",
+    "Profile",
+    "Program",
+    "Receipt",
+    "ShapedArray",
+    "check_program",
+    "compile",
+    "custom_vjp",
+    "default_machine",
+    "grad",
+    "jit",
+    "layer",
+    "nn",
+    "numpy",
+    "optim",
+    "optimize",
+    "place",
+    "profile",
+    "random",
+    "stop_gradient",
+    "trace",
+    "tree",
+    "value_and_grad",
+    "vjp",
+]

@@ -10,7 +10,7 @@ import numpy as np
 
 from lwps import core, tracing
 from lwps.autoplace import Receipt, choose
-from lwps.core import Program, ShapedArray, aval_of, evaluate_program
+from lwps.core import Program, ShapedArray, aval_of, evaluate_program, interned
 from lwps.placement import place
 from lwps.plan import PlanError, Placement, Profile, placement_of
 from lwps.runtime.array import Array, DonationError
@@ -175,7 +175,8 @@ class CompiledStep:
         self.placement = executable.lowered.placement
         self._memory = executable.memory
         self._avals = tuple(v.aval for v in self.program.inputs)
-        self._out_avals = tuple(aval_of(v) for v in self.program.outputs)
+        self._out_avals = tuple(interned(v.aval.shape, v.aval.dtype) for v in self.program.outputs)
+        self._donated = tuple(sorted(self.program.donated))
         self._lock = threading.Lock()
 
     @property
@@ -203,30 +204,30 @@ class CompiledStep:
 
     def _take(self, leaves: Sequence[Any]) -> list[Slot]:
         """The slots behind the arguments; donated arrays are given away once all are known to be right."""
-        memory, donated = self._memory, self.program.donated
+        memory = self._memory
         slots = []
         for x, aval in zip(leaves, self._avals, strict=True):
-            if type(x) is Array:
-                slot = x.slot()
-                slots.append(slot if slot.memory is memory else new_slot(memory, aval, np.asarray(x)))
-            else:
+            if type(x) is not Array:
                 slots.append(new_slot(memory, aval, x))
-        if donated:
+                continue
+            slot = x._slot or x.slot()
+            slots.append(slot if slot.memory is memory else new_slot(memory, aval, np.asarray(x)))
+        if self._donated:
             self._check_donated(slots, leaves)
-            for i in donated:
+            for i in self._donated:
                 if type(leaves[i]) is Array:
-                    leaves[i].donate("step")
+                    leaves[i]._slot = None
         return slots
 
     def _check_donated(self, slots: Sequence[Slot], leaves: Sequence[Any]) -> None:
-        if len(set(map(id, slots))) != len(slots):
+        if len(set(slots)) != len(slots):
             twice = [i for i, s in enumerate(slots) if sum(s is t for t in slots) > 1]
             if self.program.donated.intersection(twice):
                 raise DonationError(
                     f"step: a donated array must be given once, got the same one as inputs {twice}; pass a copy (np.array) for the others"
                 )
-        for i in self.program.donated:
-            if type(leaves[i]) is Array and slots[i].viewed:
+        for i in self._donated:
+            if slots[i].viewed and type(leaves[i]) is Array:
                 raise DonationError(
                     f"step: a donated array must have no live view, got input {i}, {self._avals[i]}, with one;"
                     " delete what np.asarray gave, or take np.array (a copy) instead"
@@ -277,9 +278,11 @@ class Jitted:
         leaves, tree = tracing.flatten(args)
         avals = []
         for k, x in enumerate(leaves):
-            if type(x) is not Array:
+            if type(x) is Array:
+                avals.append(x.aval)
+            else:
                 leaves[k] = x = core.narrow(x, self.__name__, floats=True)  # type: ignore[attr-defined]
-            avals.append(aval_of(x))
+                avals.append(interned(x.shape, x.dtype))
         key = (tree, tuple(avals), tuple(sorted(static.items()))) if static else (tree, tuple(avals))
         entry = self._entries.get(key)
         if entry is None:

@@ -65,10 +65,14 @@ def aval_of(x: Any) -> ShapedArray:
         return aval
     if not isinstance(x, np.ndarray):
         x = np.asarray(x)
-    key = (x.shape, x.dtype)
-    found = _interned.get(key)
+    return interned(x.shape, x.dtype)
+
+
+def interned(shape: tuple[int, ...], dtype: np.dtype) -> ShapedArray:
+    """The one aval object of this shape and dtype: signatures compare by identity before they compare by value."""
+    found = _interned.get((shape, dtype))
     if found is None:
-        found = _interned[key] = ShapedArray(*key)
+        found = _interned[shape, dtype] = ShapedArray(shape, dtype)
     return found
 
 

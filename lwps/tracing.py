@@ -9,10 +9,10 @@ from typing import Any
 
 import attrs
 import numpy as np
-import optree
 
 from lwps import core
 from lwps.core import Eqn, Primitive, Program, ShapedArray, Var, aval_of
+from lwps.tree import flatten, structure, unflatten
 
 _PACKAGE = str(Path(__file__).parent)
 _layer: contextvars.ContextVar[str] = contextvars.ContextVar("layer", default="")
@@ -218,15 +218,6 @@ def is_aval(x: Any) -> bool:
     return isinstance(x, ShapedArray)
 
 
-def flatten(tree: Any) -> tuple[list[Any], Any]:
-    """The leaves of a pytree in order, and its structure; None is an empty tree."""
-    return optree.tree_flatten(tree, namespace="lwps")  # type: ignore[return-value]
-
-
-def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
-    return optree.tree_unflatten(structure, leaves)
-
-
 def trace(fn: Callable[..., Any], *args: Any, donate_argnums: Sequence[int] = (), **static: Any) -> Program:
     """The program of `fn` for arguments of these shapes and dtypes.
 
@@ -255,6 +246,6 @@ def donated_leaves(args: Sequence[Any], donate_argnums: Sequence[int]) -> frozen
     for i in donate_argnums:
         if not 0 <= i < len(args):
             raise ValueError(f"donate_argnums: must be positions of arguments (0 to {len(args) - 1}), got {i}")
-    counts = [optree.tree_structure(a, namespace="lwps").num_leaves for a in args]
+    counts = [structure(a).num_leaves for a in args]
     starts = np.cumsum([0, *counts])
     return frozenset(int(k) for i in donate_argnums for k in range(starts[i], starts[i + 1]))

@@ -16,6 +16,7 @@ import optree
 NAMESPACE = "lwps"
 
 _leaf_types: set[type] = set()  # types that have been looked at and are not nodes
+_node_types: set[type] = set()  # dataclasses and attrs classes that have been made nodes
 _looking = threading.Lock()
 
 
@@ -70,8 +71,9 @@ def _look_at(kind: type) -> None:
     with _looking:
         if names is None:
             _leaf_types.add(kind)
-        elif kind not in optree.register_pytree_node.get(namespace=NAMESPACE):
+        elif kind not in _node_types:
             _register(kind, names)
+            _node_types.add(kind)
 
 
 def _field_names(kind: type) -> tuple[str, ...] | None:
@@ -81,7 +83,7 @@ def _field_names(kind: type) -> tuple[str, ...] | None:
         names = tuple(f.name for f in dataclasses.fields(kind))
     else:
         return None
-    stands_for_an_array = hasattr(kind, "shape") and hasattr(kind, "dtype")
+    stands_for_an_array = all(name in names or hasattr(kind, name) for name in ("shape", "dtype"))
     return None if stands_for_an_array else names
 
 
@@ -90,7 +92,7 @@ def _register(kind: type, names: tuple[str, ...]) -> None:
         return [getattr(node, name) for name in names], None, names
 
     def put_together(_: None, children: Sequence[Any]) -> Any:
-        node = object.__new__(kind)  # not __init__: validators and converters know arrays, not tracers
+        node: Any = object.__new__(kind)  # not __init__: validators and converters know arrays, not tracers
         for name, child in zip(names, children, strict=True):
             object.__setattr__(node, name, child)
         return node

@@ -29,12 +29,20 @@ kernel GROUPED void pad_images(global float *restrict out, global const float *r
     }
 }
 
-// Where pixel `number` of images of height x width pixels lies, for these strides.
-static inline size_t place(uint number, uint height, uint width, int image, int row, int column)
+// Walks over images of height x width pixels in two arrays at once.
+typedef struct {
+    int row, column;
+    size_t x, out;  // offsets of the pixel in the arrays
+} place;
+
+static inline place place_of(int pixel, int height, int width, int x_image, int x_row,
+                             int x_column, int out_image, int out_row, int out_column)
 {
-    const uint line = number / width;
-    return (size_t)(line / height) * image + (size_t)(line % height) * row
-        + (size_t)(number % width) * column;
+    const size_t image = pixel / width / height;
+    const int row = pixel / width % height, column = pixel % width;
+    place p = {row, column, image * x_image + (size_t)row * x_row + (size_t)column * x_column,
+               image * out_image + (size_t)row * out_row + (size_t)column * out_column};
+    return p;
 }
 
 // One work-item does `tiles` tiles of MR pixels x COLUMNS channels of the result.
@@ -52,12 +60,30 @@ kernel GROUPED void conv2d(global float *out, global const float *x,
     panels += panels_first + get_global_id(1) * (size_t)taps * flat * PANEL;
     x += x_first;
     out += out_first + channel;
+    place p = place_of(first, height, width, x_image, x_row, x_column, out_image, out_row, out_column);
     for (int pixel = first; pixel < last; pixel += MR) {
         vec acc[MR][NV];
         global const float *a[MR];
+        size_t to[MR];
         #pragma unroll
-        for (int i = 0; i < MR; i++)
-            a[i] = x + place(min(pixel + i, last - 1), height, width, x_image, x_row, x_column);
+        for (int i = 0; i < MR; i++) {
+            a[i] = x + p.x;
+            to[i] = p.out;
+            if (pixel + i + 1 < last) {
+                p.x += x_column;
+                p.out += out_column;
+                if (++p.column == width) {
+                    p.column = 0;
+                    p.x += x_row - (long)width * x_column;
+                    p.out += out_row - (long)width * out_column;
+                    if (++p.row == height) {
+                        p.row = 0;
+                        p.x += x_image - (long)height * x_row;
+                        p.out += out_image - (long)height * out_row;
+                    }
+                }
+            }
+        }
         clear(acc);
         for (int r = 0; r < taps; r++)
             multiply(acc, a, (size_t)r * tap_step, 1,
@@ -65,8 +91,7 @@ kernel GROUPED void conv2d(global float *out, global const float *x,
         #pragma unroll
         for (int i = 0; i < MR; i++) {
             if (pixel + i < last)
-                store_row(out + place(pixel + i, height, width, out_image, out_row, out_column),
-                          acc[i], channels - channel);
+                store_row(out + to[i], acc[i], channels - channel);
         }
     }
 }
@@ -110,7 +135,7 @@ kernel GROUPED void conv2d_weight_vjp(global float *parts, global const float *x
     global const vec *panel =
         (global const vec *)(panels + get_global_id(1) * (size_t)lines * width * PANEL) + lane * NV;
     parts += get_global_id(2) * (size_t)rows * channels + channel;
-    for (int start = begin; start < end; start += block) {
+    for (int start = begin; start == begin || start < end; start += block) {
         for (int row = first; row < last; row += MR) {
             vec acc[MR][NV];
             global const float *a[MR];

@@ -191,11 +191,17 @@ full_p = Primitive(
 def full(shape: Sequence[int], value: float, dtype: Any = "float32") -> Any:
     """An array of `shape` filled with a known number."""
     dtype = np.dtype(dtype)
-    number = dtype.type(value)
-    if dtype.kind in "iu" and number != value:
+    if dtype.kind in "iu" and not _fits(value, dtype):
         raise TypeError(f"full: the value must fit {dtype}, got {value}; use another dtype")
+    with np.errstate(over="ignore"):  # a number too large for float32 is infinite there
+        number = dtype.type(value)
     (y,) = full_p.bind(shape=tuple(int(n) for n in shape), value=number.item(), dtype=dtype.name)
     return y
+
+
+def _fits(value: float, dtype: np.dtype) -> bool:
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max and value == int(value))
 
 
 def zeros_like(x: Any) -> Any:
@@ -325,6 +331,18 @@ def _sub_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
     )
 
 
+def _neg_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
+    return (neg(cts[0]),)
+
+
+def _at_least(x: Any, y: Any) -> Any:
+    return greater_equal(x, y)
+
+
+def _at_most(x: Any, y: Any) -> Any:
+    return less_equal(x, y)
+
+
 def _pick_vjp(first: Callable[[Any, Any], Any]) -> Callable[..., Sequence[Any]]:
     """Of maximum and minimum: the cotangent goes to the input that was picked, the first one in a tie."""
 
@@ -347,7 +365,7 @@ neg_p = elementwise(
     "neg",
     numpy=np.negative,
     expr="(-{0})",
-    vjp=lambda cts, ins, outs, needed: (neg(cts[0]),),
+    vjp=_neg_vjp,
     dtypes=("int32", *FLOATS),
 )
 # fmax would drop a NaN that NumPy keeps
@@ -355,14 +373,14 @@ maximum_p = elementwise(
     "maximum",
     numpy=np.maximum,
     expr="({0} >= {1} || {0} != {0} ? {0} : {1})",
-    vjp=_pick_vjp(lambda x, y: greater_equal(x, y)),
+    vjp=_pick_vjp(_at_least),
     dtypes=NUMBERS,
 )
 minimum_p = elementwise(
     "minimum",
     numpy=np.minimum,
     expr="({0} <= {1} || {0} != {0} ? {0} : {1})",
-    vjp=_pick_vjp(lambda x, y: less_equal(x, y)),
+    vjp=_pick_vjp(_at_most),
     dtypes=NUMBERS,
 )
 add, sub, mul = _binary(add_p), _binary(sub_p), _binary(mul_p)

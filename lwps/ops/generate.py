@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from lwps.core import Device, Launch, Operand, Program, ShapedArray, Var
-from lwps.ops.elementwise import C_TYPES
+from lwps.core import Device, Eqn, Expr, Launch, Operand, Program, ShapedArray, Var
+from lwps.ops.elementwise import C_TYPES, c_literal
 
 BLOCK = 4096  # elements a CPU work-item does: long enough to hide the cost of starting it
 GROUP = 64  # work-items a group on a GPU
@@ -72,9 +72,7 @@ def chain_source(body: Program, device: Device) -> str:
     return "\n".join([*_attribute(device), signature, "{", *(f"    {line}" for line in lines), "}", ""])
 
 
-def chain_launch(
-    body: Program, device: Device, outs: Sequence[Operand], ins: Sequence[Operand]
-) -> tuple[Launch, ...]:
+def chain_launch(body: Program, device: Device, outs: Sequence[Operand], ins: Sequence[Operand]) -> tuple[Launch, ...]:
     """The launch of `chain_source`; none where there are no elements."""
     nest = _nest(body)
     total = math.prod(nest.sizes)
@@ -118,10 +116,11 @@ def _cpu_loops(nest: LoopNest) -> tuple[list[str], list[str], list[str]]:
 
 def _gpu_loops(nest: LoopNest) -> tuple[list[str], list[str], list[str]]:
     inner = f"n{len(nest.sizes) - 1}"
+    index = "int" if math.prod(nest.sizes) < 1 << 31 else "long"  # GPUs divide the short ones much faster
     head = [
-        "const long k = get_global_id(0);",
-        f"if (k >= (long)({_product(nest.sizes)})) return;",
-        f"const long row = {'0' if nest.flat else f'k / {inner}'};",
+        f"const {index} k = get_global_id(0);",
+        f"if (k >= ({index})({_product(nest.sizes)})) return;",
+        f"const {index} row = {'0' if nest.flat else f'k / {inner}'};",
         f"const int x = {'k' if nest.flat else f'k % {inner}'};",
     ]
     return head, [], []
@@ -149,18 +148,25 @@ def _offsets(nest: LoopNest) -> list[str]:
 
 def _element(body: Program, nest: LoopNest) -> tuple[list[str], list[str]]:
     """Loads that the innermost loop does not move, and the lines for one element."""
-    names = {}
-    before, inside = [], []
+    names: dict[Var, str] = {}
+    before: list[str] = []
+    inside: list[str] = []
     for k, var in enumerate(body.inputs):
         names[var] = f"x{k}"
         moves = nest.moves[k]
-        start = (f"at" if moves[0] else "0") if nest.flat else f"at{k}"
+        start = ("at" if moves[0] else "0") if nest.flat else f"at{k}"
         load = f"const {_ctype(var)} x{k} = in{k}[{start}{' + x' if moves[-1] else ''}];"
         (inside if moves[-1] else before).append(load)
     for k, eqn in enumerate(body.eqns):
         (var,) = eqn.outs
+        inside.append(f"const {_ctype(var)} t{k} = {_expression(eqn, [names[v] for v in eqn.ins])};")
         names[var] = f"t{k}"
-        expr = eqn.primitive.opencl.render(eqn.in_avals, eqn.params)  # type: ignore[union-attr]
-        inside.append(f"const {_ctype(var)} t{k} = {expr.format(*(names[v] for v in eqn.ins))};")
     inside += [f"out{k}[at + x] = {names[var]};" for k, var in enumerate(body.outputs)]
     return before, inside
+
+
+def _expression(eqn: Eqn, operands: Sequence[str]) -> str:
+    expr = eqn.primitive.opencl
+    assert isinstance(expr, Expr)
+    params = {k: c_literal(v, "float32") if isinstance(v, float) else v for k, v in eqn.params.items()}
+    return expr.render(eqn.in_avals, eqn.params).format(*operands, **params)

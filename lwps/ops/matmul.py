@@ -1,18 +1,17 @@
 """Matrix products; their OpenCL kernels pack the right operand into panels that stream through the cache."""
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import attrs
 import numpy as np
 
-from lwps.core import Cost, Device, Host, Launch, Operand, Primitive, ShapedArray, Split, Variant, aval_of
+from lwps.core import Cost, Device, Host, Launch, Operand, Primitive, ShapedArray, Split, aval_of
 from lwps.ops.elementwise import FLOATS, broadcast_to, promote, unbroadcast
 from lwps.ops.shape import reshape
+from lwps.ops.tiles import Rows, Tile, ints, pack_launch, panel_aval, tile_launch, tile_of, tile_variants, tiles_an_item
 
-ITEM_MACS = 1 << 21  # multiply-adds a CPU work-item should have: starting one takes about a microsecond
+Avals = tuple[ShapedArray, ...]
 
 
 def matmul(x: Any, y: Any) -> Any:
@@ -35,12 +34,11 @@ def matmul(x: Any, y: Any) -> Any:
 
 def _matmul_2d_or_batched(x: Any, y: Any) -> Any:
     if y.ndim == 2 and x.ndim > 2 and x.shape[-1] == y.shape[0]:  # one large product instead of a batch
-        (z,) = matmul_p.bind(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y, transpose_x=False, transpose_y=False)
+        z = _bind(reshape(x, (math.prod(x.shape[:-1]), x.shape[-1])), y, False, False)
         return reshape(z, (*x.shape[:-1], y.shape[1]))
     if x.ndim > 2 and y.ndim > 2 and x.shape[:-2] != y.shape[:-2]:
         x, y = _same_batch(x, y)
-    (z,) = matmul_p.bind(x, y, transpose_x=False, transpose_y=False)
-    return z
+    return _bind(x, y, False, False)
 
 
 def _same_batch(x: Any, y: Any) -> tuple[Any, Any]:
@@ -59,7 +57,7 @@ def _sizes(x: ShapedArray, y: ShapedArray, transpose_x: bool, transpose_y: bool)
     return m, n, k, k_of_y
 
 
-def _matmul_aval(x: ShapedArray, y: ShapedArray, *, transpose_x: bool, transpose_y: bool) -> tuple[ShapedArray, ...]:
+def _matmul_aval(x: ShapedArray, y: ShapedArray, *, transpose_x: bool, transpose_y: bool) -> Avals:
     if x.dtype != y.dtype or x.dtype.name not in FLOATS:
         raise TypeError(f"matmul: x and y must share one dtype of {', '.join(FLOATS)}, got {x} and {y}; use astype")
     if x.ndim < 2 or y.ndim < 2:
@@ -111,109 +109,10 @@ def _matmul_split(x: ShapedArray, y: ShapedArray, *, transpose_x: bool, transpos
     return (*batch, rows, columns)
 
 
-# --- kernels: tiles and panels, which conv2d uses too ---------------------------------------------
+# --- OpenCL ---------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class Tile:
-    """What one work-item keeps in registers, `rows` x (`vecs` vectors of `vec`), and how many share a panel."""
-
-    rows: int
-    vec: int
-    vecs: int
-    lanes: int
-    group: int  # work-items a work-group
-
-    @property
-    def panel(self) -> int:
-        """Columns of a panel."""
-        return self.vec * self.vecs * self.lanes
-
-    def panels(self, columns: int) -> int:
-        """Panels that hold so many columns."""
-        return -(-columns // self.panel)
-
-    @property
-    def options(self) -> str:
-        return f"-DMR={self.rows} -DVEC={self.vec} -DNV={self.vecs} -DLANES={self.lanes} -DGROUP={self.group}"
-
-
-GPU_TILE = Tile(4, 4, 1, lanes=16, group=64)
-CPU_TILE = Tile(6, 8, 2, lanes=1, group=1)  # 12 accumulators, 2 columns vectors, 1 row value: 16 AVX2 registers
-NARROW_CPU_TILE = Tile(6, 8, 1, lanes=1, group=1)  # for at most 8 columns
-
-
-def tile_of(kind: str, columns: int) -> Tile:
-    """The tile for a kind of device and so many columns of the result."""
-    if kind == "gpu":
-        return GPU_TILE
-    return CPU_TILE if columns > NARROW_CPU_TILE.panel else NARROW_CPU_TILE
-
-
-def _takes_gpu_tile(device: Device, *ins: ShapedArray, **params: Any) -> bool:
-    return device.type == "gpu" and device.max_work_group_size >= GPU_TILE.group
-
-
-def tile_variants(
-    file: str, launch: Callable[..., tuple[Launch, ...]], scratch: Callable[..., tuple[ShapedArray, ...]]
-) -> tuple[Variant, ...]:
-    """A variant for GPUs and one for everything else, of rules that take the kind as their first argument."""
-    gpu = Variant(file, functools.partial(launch, "gpu"), _takes_gpu_tile, functools.partial(scratch, "gpu"))
-    cpu = Variant(file, functools.partial(launch, "cpu"), scratch=functools.partial(scratch, "cpu"))
-    return (gpu, cpu)
-
-
-def panel_aval(tile: Tile, rows: int, columns: int, batch: int = 1) -> ShapedArray:
-    """Scratch for `batch` right operands of `rows` x `columns`."""
-    return ShapedArray((batch, tile.panels(columns), rows, tile.panel), "float32")
-
-
-def tiles_an_item(device: Device, tiles: int, repeats: int, tile_macs: int) -> int:
-    """How many of `tiles` a work-item should do, where the launch repeats them `repeats` times."""
-    if device.type == "gpu":
-        return 1
-    spread = tiles * repeats // (8 * device.compute_units)  # leaves work for every core until the end
-    return max(1, min(tiles, spread, ITEM_MACS // max(1, tile_macs)))
-
-
-def ints(*numbers: int) -> tuple[np.int32, ...]:
-    """Numbers as kernel arguments."""
-    return tuple(np.int32(n) for n in numbers)
-
-
-def tile_launch(kernel: str, tile: Tile, items: int, panels: int, batch: int, args: Sequence[Any]) -> Launch:
-    """`items` work-items (times the lanes) for each panel of each batch entry."""
-    group = tile.group
-    return Launch(kernel, (-(-items * tile.lanes // group) * group, panels, batch), (group, 1, 1), tuple(args), tile.options)
-
-
-@attrs.frozen
-class Rows:
-    """Where a right operand lies in an array: three counts and strides of its rows, its columns and their stride."""
-
-    counts: tuple[int, int, int]
-    steps: tuple[int, int, int]
-    columns: int
-    column_step: int = 1
-    first: int = 0
-    batch: int = 1
-    batch_step: int = 0
-
-
-def pack_launch(tile: Tile, panels: Operand, source: Operand, rows: Rows, panels_first: int = 0) -> tuple[Launch, ...]:
-    """The launch that copies a right operand into panels, `panels_first` elements into them."""
-    count = math.prod(rows.counts)
-    if count * rows.columns * rows.batch == 0:
-        return ()
-    parts, span = (1, 64) if tile.lanes == 1 else (tile.panel, 1)
-    items = -(-count // span) * parts
-    numbers = ints(panels_first, rows.first, rows.batch_step, *rows.counts, *rows.steps, rows.columns, rows.column_step, span)
-    size = -(-items // tile.group) * tile.group
-    args = (panels, source, *numbers)
-    return (Launch("pack", (size, tile.panels(rows.columns), rows.batch), (tile.group, 1, 1), args, tile.options),)
-
-
-def _matmul_scratch(kind: str, x: ShapedArray, y: ShapedArray, *, transpose_x: bool, transpose_y: bool) -> tuple[ShapedArray, ...]:
+def _matmul_scratch(kind: str, x: ShapedArray, y: ShapedArray, *, transpose_x: bool, transpose_y: bool) -> Avals:
     _, n, k, _ = _sizes(x, y, transpose_x, transpose_y)
     panels = panel_aval(tile_of(kind, n), k, n, math.prod(y.shape[:-2]))
     return (panels, x) if transpose_x else (panels,)
@@ -231,21 +130,22 @@ def _matmul_launch(
     y_rows = Rows((1, 1, k), (0, 0, steps[0]), n, steps[1], batch=math.prod(y.shape[:-2]), batch_step=k * n)
     turned = _transpose_launch(tile, copy[0], x, k, m) if transpose_x else ()
     left = copy[0] if transpose_x else x
-    return (*pack_launch(tile, panels, y, y_rows), *turned, _product_launch(tile, device, out, left, panels, (m, n, k)))
+    return (*pack_launch(tile, panels, y, y_rows), *turned, _product_launch(tile, device, out, left, panels, m, n, k))
 
 
 def _transpose_launch(tile: Tile, out: Operand, x: Operand, rows: int, columns: int) -> tuple[Launch, ...]:
     if x.size == 0:
         return ()
-    span = 64 if tile.lanes == 1 else 1
+    span = 1 if tile.gpu else 64
     items = -(-columns // (span * tile.group)) * tile.group
     numbers = ints(rows, columns, span)
     size = (items, -(-rows // 16), math.prod(x.shape[:-2]))
     return (Launch("transpose", size, (tile.group, 1, 1), (out, x, *numbers), tile.options),)
 
 
-def _product_launch(tile: Tile, device: Device, out: Operand, x: Operand, panels: Operand, mnk: tuple[int, int, int]) -> Launch:
-    m, n, k = mnk
+def _product_launch(
+    tile: Tile, device: Device, out: Operand, x: Operand, panels: Operand, m: int, n: int, k: int
+) -> Launch:
     batch = math.prod(out.shape[:-2])
     x_batch = m * k if x.ndim > 2 else 0
     panels_batch = math.prod(panels.shape[1:]) if panels.shape[0] > 1 else 0

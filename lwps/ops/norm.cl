@@ -30,8 +30,8 @@ tile my_tile(int rows, int channels, int chunk)
 // --- forward ----------------------------------------------------------------------
 
 // Mean of a chunk, and the sum of squared distances from it, by the corrected two-pass
-// algorithm; the first row as a shift makes it exact for constants. x, mean, m2 point at
-// the tile.
+// algorithm; the first row as a shift makes it exact for constants. x, mean, m2 point
+// at the tile.
 inline void tile_moments(global float *mean, global float *m2, global const float *x,
                          int n, size_t stride, int width)
 {
@@ -68,8 +68,8 @@ KERNEL void chunk_moments(global float *means, global float *m2s, global const f
 // One work-item does COLUMNS channels: moments of all rows and the gain scale/std.
 KERNEL void combine_moments(global float *mean, global float *var, global float *gain,
                             global const float *means, global const float *m2s,
-                            global const float *scale, int rows, int channels, int chunk,
-                            float eps)
+                            global const float *scale, int rows, int channels,
+                            int chunk, float eps)
 {
     const int col = get_global_id(0) * COLUMNS;
     const int width = min(COLUMNS, channels - col);
@@ -136,19 +136,21 @@ KERNEL void chunk_products(global float *ct_sums, global float *dots,
 {
     const tile t = my_tile(rows, channels, chunk);
     const int n = t.stop - t.row;
-    const size_t at = (size_t)t.row * channels + t.col;
     if (n <= 0)
         return;
     ct_sums += t.partial;
     dots += t.partial;
+    ct += (size_t)t.row * channels + t.col;
+    x += (size_t)t.row * channels + t.col;
+    mean += t.col;
     if (t.width == COLUMNS)
-        tile_products(ct_sums, dots, ct + at, x + at, mean + t.col, n, channels, COLUMNS);
+        tile_products(ct_sums, dots, ct, x, mean, n, channels, COLUMNS);
     else
-        tile_products(ct_sums, dots, ct + at, x + at, mean + t.col, n, channels, t.width);
+        tile_products(ct_sums, dots, ct, x, mean, n, channels, t.width);
 }
 
-// One work-item does COLUMNS channels: dscale, dbias and the rows a, b, d of `coefficients`
-// of which dx is made.
+// One work-item does COLUMNS channels: dscale, dbias and the rows a, b, d of
+// `coefficients` of which dx is made.
 KERNEL void combine_products(global float *dscale, global float *dbias,
                              global float *coefficients, global const float *ct_sums,
                              global const float *dots, global const float *scale,
@@ -176,9 +178,10 @@ KERNEL void combine_products(global float *dscale, global float *dbias,
 }
 
 // dx = a ct + b (x - mean) + d
-KERNEL void normalise_vjp(global float *dx, global const float *ct, global const float *x,
-                          global const float *mean, global const float *coefficients,
-                          int rows, int channels, int chunk)
+KERNEL void normalise_vjp(global float *dx, global const float *ct,
+                          global const float *x, global const float *mean,
+                          global const float *coefficients, int rows, int channels,
+                          int chunk)
 {
     const tile t = my_tile(rows, channels, chunk);
     const int width = t.width;

@@ -63,7 +63,9 @@ def _block(x: ShapedArray) -> ShapedArray:
 def _check(op: str, x: ShapedArray, *channels: ShapedArray, eps: float) -> None:
     got = ", ".join(map(str, (x, *channels)))
     if x.ndim < 2 or x.dtype.name not in FLOATS or any(a != ShapedArray(x.shape[-1:], x.dtype) for a in channels):
-        raise TypeError(f"{op}: x must be a float array [..., C] and the others [C] of its dtype, got {got}; use astype")
+        raise TypeError(
+            f"{op}: x must be a float array [..., C] and the others [C] of its dtype, got {got}; use astype"
+        )
     if not 0 < eps < np.inf:
         raise ValueError(f"{op}: eps must be a positive number, got {eps}")
 
@@ -187,7 +189,9 @@ def _batch_norm_launch(
     )
 
 
-def _batch_norm_scratch(x: ShapedArray, scale: ShapedArray, bias: ShapedArray, *, eps: float) -> tuple[ShapedArray, ...]:
+def _batch_norm_scratch(
+    x: ShapedArray, scale: ShapedArray, bias: ShapedArray, *, eps: float
+) -> tuple[ShapedArray, ...]:
     return _partials(x), _partials(x), scale
 
 

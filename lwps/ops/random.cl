@@ -2,8 +2,8 @@
 
 #define KERNEL kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 
-// Eight counters, and then eight pairs of words: compilers make no vectors of scalar code
-// here (five times slower on PoCL).
+// Eight counters, and then eight pairs of words: compilers make no vectors of scalar
+// code here (five times slower on PoCL).
 typedef struct { uint8 x, y; } pairs;
 
 inline pairs mix(pairs v, int rotation)
@@ -35,8 +35,9 @@ inline pairs threefry(uint k0, uint k1, uint8 counter, uint stream)
 // Sixteen words of which there may be fewer than sixteen left.
 inline void store(pairs v, int left, global uint *out)
 {
-    const uint8 low = (uint8)(v.x.s0, v.y.s0, v.x.s1, v.y.s1, v.x.s2, v.y.s2, v.x.s3, v.y.s3);
-    const uint8 high = (uint8)(v.x.s4, v.y.s4, v.x.s5, v.y.s5, v.x.s6, v.y.s6, v.x.s7, v.y.s7);
+    const uint8 x = v.x, y = v.y;
+    const uint8 low = (uint8)(x.s0, y.s0, x.s1, y.s1, x.s2, y.s2, x.s3, y.s3);
+    const uint8 high = (uint8)(x.s4, y.s4, x.s5, y.s5, x.s6, y.s6, x.s7, y.s7);
     if (left >= 16) {
         vstore8(low, 0, out);
         vstore8(high, 1, out);
@@ -49,7 +50,8 @@ inline void store(pairs v, int left, global uint *out)
         out[k] = words[k];
 }
 
-// A work-item draws WORDS of the n words, a multiple of 16: many on a CPU, few on a GPU.
+// A work-item draws WORDS of the n words, a multiple of 16: many on a CPU, few on a
+// GPU.
 KERNEL void random_bits(global uint *out, global const uint *key, int n, uint stream)
 {
     const uint8 steps = (uint8)(0, 1, 2, 3, 4, 5, 6, 7);
@@ -59,11 +61,11 @@ KERNEL void random_bits(global uint *out, global const uint *key, int n, uint st
         store(threefry(key[0], key[1], steps + (uint)(k / 2), stream), n - k, out + k);
 }
 
-// One work-item.
-KERNEL void fold_in(global uint *out, global const uint *key, global const uint *number,
-                    uint stream)
+// One work-item draws one pair.
+KERNEL void random_block(global uint *out, global const uint *key,
+                         global const uint *counter, uint stream)
 {
-    const pairs words = threefry(key[0], key[1], number[0], stream);
+    const pairs words = threefry(key[0], key[1], counter[0], stream);
     out[0] = words.x.s0;
     out[1] = words.y.s0;
 }

@@ -38,7 +38,9 @@ _WORD = 0xFFFFFFFF
 def key(seed: int) -> np.ndarray:
     """The key uint32[2] of a seed, a Python int from 0 to 2**64 - 1: its high word, then its low word."""
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"key: the seed must be a Python int, got {_kind(seed)}; use fold_in(key, n) for a traced number")
+        raise TypeError(
+            f"key: the seed must be a Python int, got {_kind(seed)}; use fold_in(key, n) for a traced number"
+        )
     if not 0 <= seed < 1 << 64:
         raise ValueError(f"key: the seed must be from 0 to 2**64 - 1, got {seed}")
     return np.array((seed >> 32, seed & _WORD), np.uint32)
@@ -58,7 +60,7 @@ def fold_in(key: Any, n: Any) -> Any:
         n = full((), n, "uint32")
     if aval_of(n).dtype.kind not in "iu":
         raise TypeError(f"fold_in: the number must be an integer, got {aval_of(n)}; use astype")
-    (new,) = fold_in_p.bind(key, astype(n, "uint32"))
+    (new,) = random_block_p.bind(key, astype(n, "uint32"), stream=FOLD_IN)
     return new
 
 
@@ -111,7 +113,9 @@ def bernoulli(key: Any, p: Any, shape: Sequence[int]) -> Any:
         p = full((), p, "float32")
     aval = aval_of(p)
     if aval.dtype.kind != "f" or not _broadcasts_to(aval.shape, shape):
-        raise TypeError(f"bernoulli: p must be floats that broadcast to {list(shape)}, got {aval}; use astype or reshape")
+        raise TypeError(
+            f"bernoulli: p must be floats that broadcast to {list(shape)}, got {aval}; use astype or reshape"
+        )
     return less(uniform(key, shape), p)
 
 
@@ -139,14 +143,18 @@ def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 def _check_key(op: str, key: ShapedArray) -> None:
     if key != _KEY:
-        raise TypeError(f"{op}: the key must be uint32[2], got {key}; make one with key(seed), or take a row of split(key)")
+        raise TypeError(
+            f"{op}: the key must be uint32[2], got {key}; make one with key(seed), or take a row of split(key)"
+        )
 
 
 def _bits_aval(key: ShapedArray, *, shape: tuple[int, ...], stream: int) -> tuple[ShapedArray, ...]:
     _check_key("random_bits", key)
     out = ShapedArray(shape, "uint32")
     if out.size >= 1 << 31:
-        raise ValueError(f"random_bits: shape must have fewer than 2**31 elements, got {shape}; draw parts with split keys")
+        raise ValueError(
+            f"random_bits: shape must have fewer than 2**31 elements, got {shape}; draw parts with split keys"
+        )
     return (out,)
 
 
@@ -189,7 +197,13 @@ def _threefry(x: np.ndarray, y: np.ndarray, spare: np.ndarray, key_x: int, key_y
 
 
 def _bits_launch(
-    device: Device, outs: Sequence[Operand], ins: Sequence[Operand], scratch: Sequence[Operand], *, shape: Any, stream: int
+    device: Device,
+    outs: Sequence[Operand],
+    ins: Sequence[Operand],
+    scratch: Sequence[Operand],
+    *,
+    shape: Any,
+    stream: int,
 ) -> tuple[Launch, ...]:
     (out,), (key,) = outs, ins
     if out.size == 0:
@@ -216,32 +230,32 @@ random_bits_p = Primitive(
 )
 
 
-def _fold_in_aval(key: ShapedArray, n: ShapedArray) -> tuple[ShapedArray, ...]:
-    _check_key("fold_in", key)
-    if n != ShapedArray((), "uint32"):
-        raise TypeError(f"fold_in: the number must be a uint32 scalar, got {n}; use astype or reshape")
+def _block_aval(key: ShapedArray, counter: ShapedArray, *, stream: int) -> tuple[ShapedArray, ...]:
+    _check_key("random_block", key)
+    if counter != ShapedArray((), "uint32"):
+        raise TypeError(f"random_block: the counter must be a uint32 scalar, got {counter}; use astype or reshape")
     return (_KEY,)
 
 
-def _fold_in_numpy(out: np.ndarray, key: np.ndarray, n: np.ndarray) -> None:
+def _block_numpy(out: np.ndarray, key: np.ndarray, counter: np.ndarray, *, stream: int) -> None:
     key_x, key_y = map(int, key)
-    out[:] = n, FOLD_IN
+    out[:] = counter, stream
     _threefry(out[:1], out[1:], np.empty(1, np.uint32), key_x, key_y)
 
 
-def _fold_in_launch(
-    device: Device, outs: Sequence[Operand], ins: Sequence[Operand], scratch: Sequence[Operand]
+def _block_launch(
+    device: Device, outs: Sequence[Operand], ins: Sequence[Operand], scratch: Sequence[Operand], *, stream: int
 ) -> tuple[Launch, ...]:
-    return (Launch("fold_in", (1,), (1,), (*outs, *ins, np.uint32(FOLD_IN)), "-DWORDS=16 -DGROUP=1"),)
+    return (Launch("random_block", (1,), (1,), (*outs, *ins, np.uint32(stream)), "-DWORDS=16 -DGROUP=1"),)
 
 
-fold_in_p = Primitive(
-    "fold_in",
-    aval=_fold_in_aval,
+random_block_p = Primitive(
+    "random_block",
+    aval=_block_aval,
     vjp=_no_cotangent,
-    cost=lambda key, n: Cost(flops=110, nbytes=20),
-    numpy=Host(_fold_in_numpy),
-    opencl=(Variant("random.cl", _fold_in_launch),),
+    cost=lambda key, counter, *, stream: Cost(flops=110, nbytes=20),
+    numpy=Host(_block_numpy),
+    opencl=(Variant("random.cl", _block_launch),),
     alias=None,
     split=None,
 )
@@ -277,9 +291,10 @@ def _tail_log(out: np.ndarray, v: np.ndarray) -> None:
     np.negative(out, out=out)
 
 
-# The normal quantile at (1 + v)/2 is sqrt(2) erfinv(v) = v p(w) with w = -log(1 - v^2): M. Giles, "Approximating the erfinv
-# function", GPU Computing Gems Jade Edition, 2012, ch. 10, whose variables w - 2.5 and sqrt(w) - 3 these are. The
-# coefficients (highest power first) are a least-maximum fit of our own to p for v up to 1 - 2^-24: relative error 1e-7.
+# The normal quantile at (1 + v)/2 is sqrt(2) erfinv(v) = v p(w) with w = -log(1 - v^2). The variables w - 2.5 and
+# sqrt(w) - 3 of p are those of M. Giles, "Approximating the erfinv function", GPU Computing Gems Jade Edition, 2012,
+# ch. 10; the coefficients (highest power first) are a least-maximum fit of our own for v up to 1 - 2^-24, with a
+# relative error of 1e-7.
 _TAIL_FROM = 5.0
 _CENTRAL = (4.0355925e-08, 4.861041e-07, -4.9905811e-06, -6.2179943e-06, 0.00030915026, -0.0017730101,
             -0.0059081712, 0.34880266, 2.1233137)  # fmt: skip
@@ -335,7 +350,11 @@ tail_log_p = elementwise(
 normal_quantile_p = elementwise(
     "normal_quantile",
     numpy=_in_blocks(_normal_quantile),
-    expr="({0} * ({1} < 5.0f ? " + _horner(_CENTRAL, "({1} - 2.5f)") + " : " + _horner(_TAIL, "(sqrt({1}) - 3.0f)") + "))",
+    expr="({0} * ({1} < 5.0f ? "
+    + _horner(_CENTRAL, "({1} - 2.5f)")
+    + " : "
+    + _horner(_TAIL, "(sqrt({1}) - 3.0f)")
+    + "))",
     vjp=_no_cotangent,
     dtypes=("float32",),
 )

@@ -311,7 +311,7 @@ def mean(x: Any, axes: Axes = None, keepdims: bool = False) -> Any:
     return elementwise.div(sum(x, axes, keepdims), count)
 
 
-def max(x: Any, axes: Axes = None, keepdims: bool = False) -> Any:  # noqa: A001 - the name everybody knows
+def max(x: Any, axes: Axes = None, keepdims: bool = False) -> Any:
     """The largest element along `axes` (all of them by default); NaN where there is one."""
     (x,) = elementwise.promote("max", x)
     return _reduce(reduce_max_p, "max", x, axes, keepdims)

@@ -13,7 +13,6 @@ import attrs
 import numpy as np
 
 from lwps.core import Alias, Cost, Device, Launch, Operand, Primitive, ShapedArray, Split, Variant, aval_of
-from lwps.ops import elementwise  # it imports this module too: use it inside functions only
 
 RANK = 6  # loops of the kernel that copies
 BLOCK = 4096  # elements that a CPU work-item copies at least
@@ -58,7 +57,7 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
 
 
-def _copy(device: Device, out: Operand, x: Operand, loops: Loops) -> tuple[Launch, ...]:
+def copy_launch(device: Device, out: Operand, x: Operand, loops: Loops) -> tuple[Launch, ...]:
     """The launch that does `loops`; none where there is nothing to copy."""
     if math.prod(loops.sizes) == 0:
         return ()
@@ -90,7 +89,7 @@ def _copying(loops_of: Callable[..., Loops]) -> Variant:
     """The variant of a primitive that is one copy."""
 
     def launch(device: Device, outs: Any, ins: Any, scratch: Any, **params: Any) -> tuple[Launch, ...]:
-        return _copy(device, outs[0], ins[0], loops_of(ins[0].aval, **params))
+        return copy_launch(device, outs[0], ins[0], loops_of(ins[0].aval, **params))
 
     return Variant("shape.cl", launch, applies=_few_loops(loops_of))
 
@@ -146,7 +145,7 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     """`x` with new axes of one element at these positions of the result."""
     x_shape = aval_of(x).shape
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    new = _positions("expand_dims", axes, len(x_shape) + len(axes))
+    new = positions("expand_dims", axes, len(x_shape) + len(axes))
     sizes = iter(x_shape)
     return reshape(x, [1 if k in new else next(sizes) for k in range(len(x_shape) + len(axes))])
 
@@ -155,13 +154,13 @@ def squeeze(x: Any, axis: Axes = None) -> Any:
     """`x` without these axes of one element (by default without all of them)."""
     aval = aval_of(x)
     ones = tuple(k for k, n in enumerate(aval.shape) if n == 1)
-    axes = ones if axis is None else _positions("squeeze", (axis,) if isinstance(axis, int) else axis, aval.ndim)
+    axes = ones if axis is None else positions("squeeze", (axis,) if isinstance(axis, int) else axis, aval.ndim)
     if not set(axes) <= set(ones):
         raise TypeError(f"squeeze: axes must have one element, got axes {axes} of {aval}")
     return reshape(x, [n for k, n in enumerate(aval.shape) if k not in axes])
 
 
-def _positions(op: str, axes: Sequence[int], ndim: int) -> tuple[int, ...]:
+def positions(op: str, axes: Sequence[int], ndim: int) -> tuple[int, ...]:
     """`axes` counted from 0; ValueError unless they are different ones of `ndim`."""
     found = tuple(int(a) + ndim if a < 0 else int(a) for a in axes)
     if len(set(found)) < len(found) or any(not 0 <= a < ndim for a in found):
@@ -193,7 +192,7 @@ def _transpose_launch(
     (out,), (x,) = outs, ins
     loops = _transpose_loops(x.aval, axes=axes)
     if x.size == 0 or loops.merged().from_steps[-1] == 1:
-        return _copy(device, out, x, loops)
+        return copy_launch(device, out, x, loops)
     return (_tiles(device, out, x, loops.merged()),)
 
 
@@ -228,7 +227,7 @@ transpose_p = Primitive(
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     """`x` with its axes in another order, by default the reverse."""
     ndim = aval_of(x).ndim
-    order = tuple(range(ndim))[::-1] if axes is None else _positions("transpose", axes, ndim)
+    order = tuple(range(ndim))[::-1] if axes is None else positions("transpose", axes, ndim)
     if order == tuple(range(ndim)):
         return x
     (y,) = transpose_p.bind(x, axes=order)
@@ -246,10 +245,12 @@ def _lengths(start: Ints, stop: Ints, strides: Ints) -> Ints:
 
 def _slice_aval(x: ShapedArray, *, start: Ints, stop: Ints, strides: Ints) -> tuple[ShapedArray, ...]:
     if not len(start) == len(stop) == len(strides) == x.ndim:
-        raise ValueError(f"slice: must have a start, stop and stride for each axis, got {start}, {stop}, {strides} for {x}")
+        raise ValueError(
+            f"slice: must have a start, stop and stride for each axis, got {start}, {stop}, {strides} for {x}"
+        )
     if any(not (0 <= a <= b <= n and s >= 1) for a, b, s, n in zip(start, stop, strides, x.shape, strict=True)):
         raise ValueError(
-            f"slice: must have 0 <= start <= stop <= size and strides of at least 1, got {start}, {stop}, {strides} for {x}"
+            f"slice: must have 0 <= start <= stop <= size and strides >= 1, got {start}, {stop}, {strides} for {x}"
         )
     return (ShapedArray(_lengths(start, stop, strides), x.dtype),)
 
@@ -282,7 +283,7 @@ slice_p = Primitive(
 )
 
 
-def slice(x: Any, start: Sequence[int], stop: Sequence[int], strides: Sequence[int] | None = None) -> Any:  # noqa: A001
+def slice(x: Any, start: Sequence[int], stop: Sequence[int], strides: Sequence[int] | None = None) -> Any:
     """`x[start[0]:stop[0]:strides[0], ...]`; all of 0 or more, strides at least 1 (which they are by default)."""
     steps = (1,) * len(start) if strides is None else strides
     limits = {k: tuple(map(int, v)) for k, v in (("start", start), ("stop", stop), ("strides", steps))}
@@ -319,10 +320,19 @@ def _pad_loops(x: ShapedArray, *, low: Ints, high: Ints, interior: Ints, value: 
 def _pad_numpy(out: np.ndarray, x: np.ndarray, *, low: Ints, high: Ints, interior: Ints, value: float) -> None:
     out.fill(value)
     if x.size:
-        np.copyto(out[tuple(builtins.slice(a, n - b, i + 1) for n, a, b, i in zip(out.shape, low, high, interior, strict=True))], x)
+        np.copyto(
+            out[
+                tuple(
+                    builtins.slice(a, n - b, i + 1) for n, a, b, i in zip(out.shape, low, high, interior, strict=True)
+                )
+            ],
+            x,
+        )
 
 
-def _pad_launch(device: Device, outs: Any, ins: Any, scratch: Any, *, value: float, **limits: Ints) -> tuple[Launch, ...]:
+def _pad_launch(
+    device: Device, outs: Any, ins: Any, scratch: Any, *, value: float, **limits: Ints
+) -> tuple[Launch, ...]:
     (out,), (x,) = outs, ins
     if out.size == 0:
         return ()
@@ -330,7 +340,7 @@ def _pad_launch(device: Device, outs: Any, ins: Any, scratch: Any, *, value: flo
     per_item = BLOCK if device.type == "cpu" else 1
     numbers = (bits, np.int32(out.size), np.int32(per_item))
     fill = Launch("fill", (-(-out.size // per_item),), None, (out, *numbers), _type(x))
-    return (fill, *_copy(device, out, x, _pad_loops(x.aval, value=value, **limits)))
+    return (fill, *copy_launch(device, out, x, _pad_loops(x.aval, value=value, **limits)))
 
 
 pad_p = Primitive(
@@ -347,7 +357,9 @@ pad_p = Primitive(
 )
 
 
-def pad(x: Any, low: Sequence[int], high: Sequence[int], value: float = 0, interior: Sequence[int] | None = None) -> Any:
+def pad(
+    x: Any, low: Sequence[int], high: Sequence[int], value: float = 0, interior: Sequence[int] | None = None
+) -> Any:
     """`x` with `low` elements of `value` before it, `high` behind it and `interior` between any two, for each axis."""
     given = low, high, (0,) * len(low) if interior is None else interior
     low, high, interior = (tuple(int(n) for n in v) for v in given)

@@ -1,5 +1,5 @@
-// Softmax over rows of `classes` elements. One work-group of GROUP items (a power of two)
-// does a row: 1 on a CPU, where the vectors of eight do the rest.
+// Softmax over rows of `classes` elements. One work-group does a row: it has GROUP
+// items, a power of two; 1 on a CPU, where the vectors of eight do the rest.
 
 #define KERNEL kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 // the whole vectors of a row, and what is left of it, shared out among the work-items
@@ -60,7 +60,8 @@ inline float largest(local float *shared, global const float *x, int classes)
     return group_max(shared, fmax(top, fmax(two.x, two.y)));
 }
 
-inline float sum_of_exp(local float *shared, global const float *x, float top, int classes)
+inline float sum_of_exp(local float *shared, global const float *x, float top,
+                        int classes)
 {
     const int lane = get_local_id(0);
     float8 sums = 0;
@@ -111,8 +112,9 @@ KERNEL void softmax_cross_entropy(global float *losses, global const float *logi
     logits += row * classes;
     const float top = largest(shared, logits, classes);
     const float sum = sum_of_exp(shared, logits, top, classes);
+    const int known = label >= 0 && label < classes;
     if (get_local_id(0) == 0)
-        losses[row] = label >= 0 && label < classes ? log(sum) - (logits[label] - top) : NAN;
+        losses[row] = known ? log(sum) - (logits[label] - top) : NAN;
 }
 
 // dlogits = ct (softmax(logits) - [class == label])
@@ -124,15 +126,15 @@ KERNEL void softmax_cross_entropy_vjp(global float *dlogits, global const float 
     const int lane = get_local_id(0);
     const size_t row = get_group_id(0);
     const int label = labels[row];
-    const float ct = label >= 0 && label < classes ? cts[row] : NAN;
+    const int known = label >= 0 && label < classes;
+    const float ct = known ? cts[row] : NAN;
     logits += row * classes;
     dlogits += row * classes;
     const float top = largest(shared, logits, classes);
     const float scale = 1 / sum_of_exp(shared, logits, top, classes);
-    // where it lies on the logits, nobody may have written before all have read this one
     EACH_VECTOR vstore8(ct * (exp(vload8(c, logits) - top) * scale), c, dlogits);
     EACH_REST dlogits[c] = ct * (exp(logits[c] - top) * scale);
-    barrier(CLK_GLOBAL_MEM_FENCE);
-    if (lane == 0 && label >= 0 && label < classes)
+    barrier(CLK_GLOBAL_MEM_FENCE);  // another work-item may have written the label's
+    if (lane == 0 && known)
         dlogits[label] -= ct;
 }

@@ -1,4 +1,4 @@
-"""Log-softmax and softmax cross-entropy over the last axis: each row shifted by its maximum, so that exp cannot overflow."""
+"""Log-softmax and softmax cross-entropy over the last axis, each row shifted by its maximum: exp cannot overflow."""
 
 import math
 from collections.abc import Sequence

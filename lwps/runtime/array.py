@@ -54,17 +54,6 @@ class Array:
             )
         return self._slot
 
-    def donate(self, who: str) -> Slot:
-        """Give the memory away; refused while a view lives that would see it change."""
-        slot = self.slot()
-        if slot.viewed:
-            raise DonationError(
-                f"{who}: a donated array must have no live view, got {self.aval} with one;"
-                " delete what np.asarray gave, or take np.array (a copy) instead"
-            )
-        self._slot = None
-        return slot
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         view = self.slot().export(self.aval)
         if copy or (dtype is not None and np.dtype(dtype) != view.dtype):

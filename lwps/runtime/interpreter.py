@@ -46,6 +46,17 @@ class Executable:
         self._input_spaces = tuple(self._spaces(f"in{k}") for k in range(len(program.inputs)))
         self._output_homes = tuple(values.homes[values.number[v]][0] for v in program.outputs)
         self._output_spaces = tuple(self._spaces(f"out{k}") for k in range(len(program.outputs)))
+        # inputs whose values instructions bring to further families, and outputs that are new values
+        self._gains = tuple(
+            (k, frozenset(where for _, where in spaces))
+            for k, (spaces, home) in enumerate(zip(self._input_spaces, self._arrival, strict=True))
+            if any(where != home for _, where in spaces)
+        )
+        self._renewed = tuple(
+            (k, frozenset((home, *(where for _, where in spaces))))
+            for k, (spaces, home) in enumerate(zip(self._output_spaces, self._output_homes, strict=True))
+            if k not in lowered.in_place or program.outputs[k] is not program.inputs[lowered.in_place[k]]
+        )
         self._consts = self._const_slots()
         self._first = True
         self.staged = 0  # inputs that had to be brought to where the step expects them
@@ -172,15 +183,11 @@ class Executable:
 
     def _settle(self, inputs: Sequence[Slot], outputs: Sequence[Slot]) -> None:
         """Say in which families the slots are valid now."""
-        for slot, home, spaces in zip(inputs, self._arrival, self._input_spaces, strict=True):
-            if len(spaces) > 1 or (spaces and spaces[0][1] != home):
-                slot.valid.update(where for _, where in spaces)
-        program = self.lowered.program
-        for k, (slot, home) in enumerate(zip(outputs, self._output_homes, strict=True)):
-            i = self.lowered.in_place.get(k)
-            if i is None or program.outputs[k] is not program.inputs[i]:
-                slot.valid = {home}
-                slot.valid.update(where for _, where in self._output_spaces[k])
+        for k, families in self._gains:
+            inputs[k].valid.update(families)
+        for k, families in self._renewed:
+            if outputs[k].valid != families:
+                outputs[k].valid = set(families)
 
     def _finish_queues(self) -> None:
         for queue in self.machine.queues.values():

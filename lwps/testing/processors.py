@@ -29,7 +29,7 @@ def run_primitive(primitive: Primitive, *ins: Any, processor: str, **params: Any
     if processor == "cpu":
         return evaluate(primitive, ins, params)
     context, queue, cache, device = _opencl()[processor]
-    arrays = [np.ascontiguousarray(x) for x in ins]
+    arrays = [np.asarray(x, order="C") for x in ins]
     avals = [aval_of(x) for x in arrays]
     plan = recipe(device, primitive, avals, params)
     if plan is None:

@@ -1,0 +1,216 @@
+"""Python's operators and NumPy's methods for tracers: importing this module attaches them."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from lwps import tracing
+from lwps.core import ShapedArray, aval_of
+from lwps.ops import elementwise, reduce, shape
+from lwps.ops.matmul import matmul
+
+
+def attach(cls: type) -> None:
+    """Give an array class (one with `aval`, `shape`, `ndim`) the operators and methods of a tracer.
+
+    `==` and `!=` compare elements, so its objects stay hashable by identity.
+    """
+    for name, method in (*_OPERATORS.items(), *_METHODS.items()):
+        setattr(cls, name, method)
+    cls.T = property(lambda x: shape.transpose(x))  # type: ignore[attr-defined]
+    cls.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
+    cls.__array_ufunc__ = None  # type: ignore[attr-defined] # `ndarray + x` comes to `x.__radd__`
+
+
+# --- operators ------------------------------------------------------------------------------------
+
+
+def _known(x: Any) -> bool:
+    """Whether `x` is something that ops take; Python refuses other operands by itself."""
+    return isinstance(x, bool | int | float | np.generic | np.ndarray) or hasattr(x, "aval")
+
+
+def _operator(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def method(self: Any, other: Any) -> Any:
+        return op(self, other) if _known(other) else NotImplemented
+
+    return method
+
+
+def _reflected(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def method(self: Any, other: Any) -> Any:
+        return op(other, self) if _known(other) else NotImplemented
+
+    return method
+
+
+def power(x: Any, n: int) -> Any:
+    """`x` to an integer power, by multiplication; a negative one is the reciprocal of the positive."""
+    if not isinstance(n, int | np.integer) or isinstance(n, bool):
+        got = aval_of(n) if hasattr(n, "aval") else repr(n)
+        raise TypeError(f"power: the exponent must be a Python integer, got {got}; use sqrt, rsqrt or exp(n * log(x))")
+    if n < 0:
+        return elementwise.div(1, power(x, -n))
+    if n == 0:
+        aval = aval_of(x)
+        return elementwise.full(aval.shape, 1, aval.dtype)
+    if n == 1:
+        return x
+    half = power(x, int(n) // 2)
+    return elementwise.mul(elementwise.mul(half, half), x) if n % 2 else elementwise.mul(half, half)
+
+
+def _rpow(x: Any, base: Any) -> Any:
+    raise TypeError(
+        f"power: the exponent must be a Python integer, got {aval_of(x)}; use exp(x * log(base)), here of {base!r}"
+    )
+
+
+def absolute(x: Any) -> Any:
+    """The absolute value."""
+    return x if aval_of(x).dtype.kind in "bu" else elementwise.maximum(x, elementwise.neg(x))
+
+
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "__add__": _operator(elementwise.add),
+    "__radd__": _reflected(elementwise.add),
+    "__sub__": _operator(elementwise.sub),
+    "__rsub__": _reflected(elementwise.sub),
+    "__mul__": _operator(elementwise.mul),
+    "__rmul__": _reflected(elementwise.mul),
+    "__truediv__": _operator(elementwise.div),
+    "__rtruediv__": _reflected(elementwise.div),
+    "__matmul__": _operator(matmul),
+    "__rmatmul__": _reflected(matmul),
+    "__pow__": power,
+    "__rpow__": _rpow,
+    "__neg__": lambda x: elementwise.neg(x),
+    "__abs__": absolute,
+    "__eq__": _operator(elementwise.equal),
+    "__ne__": _operator(elementwise.not_equal),
+    "__lt__": _operator(elementwise.less),
+    "__le__": _operator(elementwise.less_equal),
+    "__gt__": _operator(elementwise.greater),
+    "__ge__": _operator(elementwise.greater_equal),
+    "__and__": _operator(elementwise.logical_and),
+    "__rand__": _reflected(elementwise.logical_and),
+    "__or__": _operator(elementwise.logical_or),
+    "__ror__": _reflected(elementwise.logical_or),
+    "__invert__": lambda x: elementwise.logical_not(x),
+}
+
+
+# --- indexing -------------------------------------------------------------------------------------
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """`x[index]` for integers, slices with positive steps, None and Ellipsis, all known while tracing."""
+    aval = aval_of(x)
+    rows = _one_each(aval, index if isinstance(index, tuple) else (index,))
+    limits: list[tuple[int, int, int]] = []
+    sizes: list[int] = []
+    for row in rows:
+        if row is None:
+            sizes.append(1)
+            continue
+        limits.append(_range(row, aval, len(limits)))
+        if isinstance(row, slice):
+            sizes.append(len(range(*limits[-1])))
+    start, stop, strides = ([row[k] for row in limits] for k in range(3))
+    return shape.reshape(shape.slice(x, start, stop, strides), sizes)
+
+
+def _one_each(aval: ShapedArray, index: tuple[Any, ...]) -> list[Any]:
+    """The index with an entry for every axis (and every None)."""
+    for row in index:
+        if not (row is None or row is Ellipsis or isinstance(row, slice | int | np.integer)) or isinstance(row, bool):
+            got = aval_of(row) if _known(row) else repr(row)
+            raise TypeError(
+                f"index: must be known integers, slices, None or ..., got {got} for {aval}; use where to choose"
+            )
+    used = sum(row is not None and row is not Ellipsis for row in index)
+    dots = sum(row is Ellipsis for row in index)
+    if used > aval.ndim or dots > 1:
+        raise IndexError(f"index: there must be at most {aval.ndim} indices and one ..., got {index} for {aval}")
+    at = next((k for k, row in enumerate(index) if row is Ellipsis), len(index))
+    return [*index[:at], *[slice(None)] * (aval.ndim - used), *index[at + dots :]]
+
+
+def _range(row: Any, aval: ShapedArray, axis: int) -> tuple[int, int, int]:
+    """Start, stop and step of one axis."""
+    n = aval.shape[axis]
+    if not isinstance(row, slice):
+        if not -n <= row < n:
+            raise IndexError(f"index: must be from {-n} to {n - 1} on axis {axis}, got {row} for {aval}")
+        return int(row) % n, int(row) % n + 1, 1
+    if row.step is not None and row.step < 1:
+        raise ValueError(f"index: steps must be at least 1, got {row} for {aval}")
+    start, stop, step = row.indices(n)
+    return start, max(start, stop), step
+
+
+def _iter(x: Any) -> Iterator[Any]:
+    if aval_of(x).ndim == 0:
+        raise TypeError(f"iteration: the array must have a first axis, got {aval_of(x)}")
+    return (getitem(x, k) for k in range(x.shape[0]))
+
+
+# --- methods --------------------------------------------------------------------------------------
+
+
+def _reshape(x: Any, *sizes: Any, order: str = "C") -> Any:
+    """The elements in another shape; one size may be -1."""
+    if order != "C":
+        raise ValueError(f"reshape: the order must be 'C', got {order!r}; transpose before")
+    return shape.reshape(x, sizes[0] if len(sizes) == 1 else sizes)
+
+
+def _transpose(x: Any, *axes: Any) -> Any:
+    """The axes in another order, by default the reverse."""
+    given = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+    return shape.transpose(x, given)
+
+
+def _reduction(op: Callable[..., Any]) -> Callable[..., Any]:
+    """A method with the arguments that NumPy's functions hand to it."""
+
+    def method(
+        x: Any, axis: int | Sequence[int] | None = None, dtype: Any = None, out: None = None, keepdims: bool = False
+    ) -> Any:
+        if out is not None:
+            raise TypeError(
+                f"{op.__name__}: out must be None, got {type(out).__name__}; programs are pure, use what is returned"
+            )
+        return op(x if dtype is None else elementwise.astype(x, dtype), axis, keepdims)
+
+    method.__name__, method.__doc__ = op.__name__, op.__doc__
+    return method
+
+
+def argmax(x: Any, axis: int | None = None, out: None = None, keepdims: bool = False) -> Any:
+    """Where the largest element is along `axis`, by default in all of `x`; the first in a tie."""
+    if out is not None:
+        raise TypeError(f"argmax: out must be None, got {type(out).__name__}; programs are pure, use what is returned")
+    if axis is not None:
+        found = reduce.argmax(x, axis)
+        return shape.expand_dims(found, axis % aval_of(x).ndim) if keepdims else found
+    aval = aval_of(x)
+    found = reduce.argmax(shape.reshape(x, (math.prod(aval.shape),)), 0)
+    return shape.reshape(found, (1,) * aval.ndim) if keepdims else found
+
+
+_METHODS: dict[str, Callable[..., Any]] = {
+    "__getitem__": getitem,
+    "__iter__": _iter,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "astype": lambda x, dtype: elementwise.astype(x, dtype),
+    "sum": _reduction(reduce.sum),
+    "mean": _reduction(reduce.mean),
+    "max": _reduction(reduce.max),
+    "argmax": argmax,
+}
+
+attach(tracing.Tracer)

@@ -1,0 +1,213 @@
+"""Max-pooling, which remembers the tap that each maximum came from, and global average pooling."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from lwps.core import Cost, Device, Host, Launch, Primitive, ShapedArray, Split, Variant, aval_of
+from lwps.ops import reduce
+from lwps.ops.elementwise import FLOATS
+from lwps.ops.tiles import ints
+from lwps.ops.windows import Padding, Pair, canonical_padding, check_windows, out_hw, pair
+
+MAX_TAPS = 255  # their numbers fit in uint8
+ITEM_ELEMENTS = 8192  # that a CPU work-item does: many times the cost of starting it
+
+
+def max_pool(x: Any, window: int | Pair, strides: int | Pair | None = None, padding: Any = "VALID") -> Any:
+    """The maximum of each window of `x[N, H, W, C]`: `[N, OH, OW, C]`.
+
+    `window` and `strides` (default: the window) are heights and widths, or one int for both; `padding` is as for conv2d
+    and adds positions that are never the maximum. NaN counts as the largest number. The gradient goes to the first
+    of equal maxima. ValueError for more than 255 taps and for padding as wide as the window.
+    """
+    if len(aval_of(x).shape) != 4:
+        raise TypeError(f"max_pool: x must be [N, H, W, C], got {aval_of(x)}; use reshape")
+    window = pair("max_pool", "window", window)
+    strides = window if strides is None else pair("max_pool", "strides", strides)
+    padding = canonical_padding(padding, x.shape[1:3], window, strides, "max_pool")
+    y, _ = max_pool_p.bind(x, window=window, strides=strides, padding=padding)
+    return y
+
+
+def global_avg_pool(x: Any) -> Any:
+    """The mean of `x[N, H, W, C]` over its pixels: `[N, C]`."""
+    if len(aval_of(x).shape) != 4:
+        raise TypeError(f"global_avg_pool: x must be [N, H, W, C], got {aval_of(x)}; use reduce.mean for other axes")
+    return reduce.mean(x, (1, 2))
+
+
+def _check_pool(op: str, in_hw: Sequence[int], window: Pair, strides: Pair, padding: Padding) -> None:
+    check_windows(op, in_hw, window, strides, padding)
+    if math.prod(window) > MAX_TAPS:
+        raise ValueError(f"{op}: the window must have at most {MAX_TAPS} taps, got {window}; pool twice")
+    if any(max(p) >= n for p, n in zip(padding, window, strict=True)):
+        raise ValueError(f"{op}: padding must be less than the window, got {padding} for {window}; use pad")
+
+
+def _max_pool_aval(x: ShapedArray, *, window: Pair, strides: Pair, padding: Padding) -> tuple[ShapedArray, ...]:
+    if x.ndim != 4 or x.dtype.name not in FLOATS:
+        raise TypeError(
+            f"max_pool: x must be [N, H, W, C] of dtype {' or '.join(FLOATS)}, got {x}; use astype or reshape"
+        )
+    _check_pool("max_pool", x.shape[1:3], window, strides, padding)
+    shape = (x.shape[0], *out_hw(x.shape[1:3], window, strides, padding), x.shape[3])
+    return ShapedArray(shape, x.dtype), ShapedArray(shape, "uint8")
+
+
+def _max_pool_vjp(cts: Any, ins: Any, outs: Any, needed: Any, **params: Any) -> Sequence[Any]:
+    if cts[0] is None or not needed[0]:
+        return (None,)
+    return max_pool_vjp_p.bind(cts[0], outs[1], input_hw=tuple(ins[0].shape[1:3]), **params)
+
+
+def _max_pool_cost(x: ShapedArray, *, window: Pair, **params: Any) -> Cost:
+    y, index = _max_pool_aval(x, window=window, **params)
+    return Cost(flops=y.size * math.prod(window), nbytes=x.nbytes + y.nbytes + index.nbytes)
+
+
+def _max_pool_vjp_aval(
+    ct: ShapedArray, index: ShapedArray, *, input_hw: Pair, window: Pair, strides: Pair, padding: Padding
+) -> tuple[ShapedArray, ...]:
+    _check_pool("max_pool_vjp", input_hw, window, strides, padding)
+    hw = out_hw(input_hw, window, strides, padding)
+    fits = ct.ndim == 4 and ct.shape[1:3] == hw and index == ShapedArray(ct.shape, "uint8")
+    if not fits or ct.dtype.name not in FLOATS:
+        raise TypeError(
+            f"max_pool_vjp: ct must be floats and index uint8 [N, {hw[0]}, {hw[1]}, C], got {ct} and {index}"
+        )
+    return (ShapedArray((ct.shape[0], *input_hw, ct.shape[3]), ct.dtype),)
+
+
+def _max_pool_vjp_cost(ct: ShapedArray, index: ShapedArray, **params: Any) -> Cost:
+    (dx,) = _max_pool_vjp_aval(ct, index, **params)
+    return Cost(flops=ct.size * math.prod(params["window"]), nbytes=dx.nbytes + ct.nbytes + index.nbytes)
+
+
+# --- NumPy: one pass over all windows for each tap -----------------------------------------------------
+
+Spots = tuple[slice, slice, slice]  # images (all), rows, columns
+
+
+def _taps(
+    in_hw: Sequence[int], hw: Sequence[int], window: Pair, strides: Pair, padding: Padding
+) -> Iterator[tuple[int, Spots, Spots]]:
+    """Each tap's number, the windows in which it lies on the image, and where it lies there."""
+    for tap in range(math.prod(window)):
+        at = divmod(tap, window[1])
+        rows, columns = (_on_image(*axis) for axis in zip(at, in_hw, hw, strides, (p[0] for p in padding), strict=True))
+        if rows and columns:
+            yield tap, (slice(None), rows[0], columns[0]), (slice(None), rows[1], columns[1])
+
+
+def _on_image(tap: int, size: int, windows: int, stride: int, low: int) -> tuple[slice, slice] | None:
+    """Along one axis: the windows whose tap is on the image, and its positions; None if there are none."""
+    first = max(0, -((tap - low) // stride))
+    last = min(windows - 1, (size - 1 + low - tap) // stride)
+    if last < first:
+        return None
+    start = first * stride + tap - low
+    return slice(first, last + 1), slice(start, start + (last - first) * stride + 1, stride)
+
+
+def _max_pool_numpy(
+    y: np.ndarray, index: np.ndarray, x: np.ndarray, better: np.ndarray, number: np.ndarray,
+    *, window: Pair, strides: Pair, padding: Padding,
+) -> None:  # fmt: skip
+    y.fill(-np.inf)
+    np.copyto(index, _first_taps(y.shape[1:3], window, strides, padding))
+    for tap, windows, positions in _taps(x.shape[1:3], y.shape[1:3], window, strides, padding):
+        best, here, is_better, is_number = y[windows], x[positions], better[windows], number[windows]
+        np.less_equal(here, best, out=is_better)
+        np.logical_not(is_better, out=is_better)  # larger, or one of them is NaN
+        np.equal(best, best, out=is_number)
+        np.logical_and(is_better, is_number, out=is_better)
+        np.copyto(best, here, where=is_better)
+        np.copyto(index[windows], tap, where=is_better)
+
+
+def _first_taps(hw: Sequence[int], window: Pair, strides: Pair, padding: Padding) -> np.ndarray:
+    """[OH, OW, 1]: the first tap of each window that lies on the image."""
+    (top, _), (left, _) = padding
+    r = np.maximum(0, top - np.arange(hw[0]) * strides[0])
+    s = np.maximum(0, left - np.arange(hw[1]) * strides[1])
+    return (r[:, None, None] * window[1] + s[:, None]).astype(np.uint8)
+
+
+def _max_pool_host_scratch(x: ShapedArray, **params: Any) -> tuple[ShapedArray, ...]:
+    mask = ShapedArray(_max_pool_aval(x, **params)[0].shape, "bool")
+    return mask, mask
+
+
+def _max_pool_vjp_numpy(
+    dx: np.ndarray, ct: np.ndarray, index: np.ndarray, picked: np.ndarray,
+    *, input_hw: Pair, window: Pair, strides: Pair, padding: Padding,
+) -> None:  # fmt: skip
+    dx.fill(0)
+    for tap, windows, positions in _taps(input_hw, ct.shape[1:3], window, strides, padding):
+        here = dx[positions]
+        np.equal(index[windows], tap, out=picked[windows])
+        np.add(here, ct[windows], out=here, where=picked[windows])
+
+
+def _max_pool_vjp_host_scratch(ct: ShapedArray, index: ShapedArray, **params: Any) -> tuple[ShapedArray, ...]:
+    return (ShapedArray(ct.shape, "bool"),)
+
+
+# --- OpenCL -----------------------------------------------------------------------------------------
+
+
+def _launch(
+    device: Device, kernel: str, arrays: Sequence[Any], shape: Sequence[int], numbers: Sequence[int]
+) -> tuple[Launch, ...]:
+    """The launch for a result [N, H, W, C]; `numbers` are the kernel's from `height` to `left`."""
+    pixels, channels = math.prod(shape[:3]), shape[3]
+    if pixels * channels == 0:
+        return ()
+    gpu = device.type == "gpu"
+    group = min(64, device.max_work_group_size) if gpu else 1
+    span, run = (1, 1) if gpu else (channels, max(1, ITEM_ELEMENTS // channels))
+    items = -(-pixels // run) * -(-channels // span)
+    args = (*arrays, *ints(pixels, channels, *numbers, span, run))
+    return (Launch(kernel, (-(-items // group) * group,), (group,), args, f"-DGROUP={group}"),)
+
+
+def _max_pool_launch(
+    device: Device, outs: Any, ins: Any, scratch: Any, *, window: Pair, strides: Pair, padding: Padding
+) -> tuple[Launch, ...]:
+    (y, index), (x,) = outs, ins
+    numbers = (*x.shape[1:3], *y.shape[1:3], *window, *strides, padding[0][0], padding[1][0])
+    return _launch(device, "max_pool", (y, index, x), y.shape, numbers)
+
+
+def _max_pool_vjp_launch(
+    device: Device, outs: Any, ins: Any, scratch: Any, *, input_hw: Pair, window: Pair, strides: Pair, padding: Padding
+) -> tuple[Launch, ...]:
+    (dx,), (ct, index) = outs, ins
+    numbers = (*input_hw, *ct.shape[1:3], *window, *strides, padding[0][0], padding[1][0])
+    return _launch(device, "max_pool_vjp", (dx, ct, index), dx.shape, numbers)
+
+
+max_pool_p = Primitive(
+    "max_pool",
+    aval=_max_pool_aval,
+    vjp=_max_pool_vjp,
+    cost=_max_pool_cost,
+    numpy=Host(_max_pool_numpy, _max_pool_host_scratch),
+    opencl=(Variant("pool.cl", _max_pool_launch),),
+    alias=None,
+    split=lambda x, **params: (Split((0,), (0, 0)), Split((3,), (3, 3))),
+)
+
+max_pool_vjp_p = Primitive(
+    "max_pool_vjp",
+    aval=_max_pool_vjp_aval,
+    vjp=None,
+    cost=_max_pool_vjp_cost,
+    numpy=Host(_max_pool_vjp_numpy, _max_pool_vjp_host_scratch),
+    opencl=(Variant("pool.cl", _max_pool_vjp_launch),),
+    alias=None,
+    split=lambda ct, index, **params: (Split((0, 0), (0,)), Split((3, 3), (3,))),
+)

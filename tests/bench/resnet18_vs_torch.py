@@ -1,0 +1,120 @@
+"""Ten training steps of ResNet-18 (32-pixel stem) by lwps and by PyTorch, from the same weights: losses and gradients.
+
+    pip install torch  (a CPU build will do), then
+    python tests/bench/resnet18_vs_torch.py
+
+Batch 16, 10 classes, lr 0.01, momentum 0.9, seed 0. Exits with 1 where a loss differs by more than 1e-3.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+import torch
+from torch import nn as tnn
+
+import lwps
+from lwps.core import ShapedArray
+from lwps.models import resnet18
+from lwps.train import train_step_of
+
+
+class Block(tnn.Module):
+    """The basic residual block of He et al., 2015."""
+
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        self.conv1 = tnn.Conv2d(cin, cout, 3, stride, 1, bias=False)
+        self.bn1 = tnn.BatchNorm2d(cout)
+        self.conv2 = tnn.Conv2d(cout, cout, 3, 1, 1, bias=False)
+        self.bn2 = tnn.BatchNorm2d(cout)
+        self.downsample = None
+        if stride != 1 or cin != cout:
+            self.downsample = tnn.Sequential(tnn.Conv2d(cin, cout, 1, stride, bias=False), tnn.BatchNorm2d(cout))
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Net(tnn.Module):
+    """ResNet-18 with a 3x3 stem for small images."""
+
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.conv1, self.bn1 = tnn.Conv2d(channels, 64, 3, 1, 1, bias=False), tnn.BatchNorm2d(64)
+        widths = ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2))
+        for k, (cin, cout, stride) in enumerate(widths, 1):
+            setattr(self, f"layer{k}", tnn.Sequential(Block(cin, cout, stride), Block(cout, cout, 1)))
+        self.fc = tnn.Linear(512, classes)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        for k in range(1, 5):
+            x = getattr(self, f"layer{k}")(x)
+        return self.fc(x.mean((2, 3)))
+
+
+def named_leaves(params, prefix=()):
+    """(path, array) of a nested dict of arrays."""
+    for key, value in params.items():
+        if isinstance(value, dict):
+            yield from named_leaves(value, (*prefix, key))
+        else:
+            yield (*prefix, key), np.asarray(value)
+
+
+def load_weights(net, params):
+    """Copy lwps's parameters into the PyTorch net, by name."""
+    targets = {**dict(net.named_parameters())}
+    names = {"w": "weight", "scale": "weight", "b": "bias", "bias": "bias", "weight": "weight"}
+    seen = set()
+    for path, value in named_leaves(params):
+        name = ".".join((*path[:-1], names[path[-1]]))
+        value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T if value.ndim == 2 else value
+        target = targets[name]
+        assert tuple(target.shape) == value.shape, (name, target.shape, value.shape)
+        with torch.no_grad():
+            target.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+        seen.add(name)
+    assert seen == set(targets), set(targets) - seen
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--placement", default="auto")
+    parser.add_argument("--memory", default=None)
+    parser.add_argument("--steps", type=int, default=10)
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((options.steps, 16, 32, 32, 3), np.float32)
+    labels = rng.integers(0, 10, (options.steps, 16), np.int32)
+
+    model = resnet18(10, stem="small")
+    params, state, _ = model.init(lwps.random.key(0), ShapedArray((16, 32, 32, 3), "float32"))
+    net = Net(3, 10)
+    load_weights(net, params)
+    theirs = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+
+    def optimizer(lr):
+        return lwps.optim.sgd(lr, 0.9)
+
+    machine = lwps.Machine.detect(memory=options.memory)
+    step = lwps.jit(train_step_of(model, optimizer), placement=options.placement, donate_argnums=(0, 1, 2), machine=machine)
+    opt_state = optimizer(0.01).init(params)
+    worst = 0.0
+    for k in range(options.steps):
+        params, state, opt_state, loss, _ = step(params, state, opt_state, images[k], labels[k], np.float32(0.01))
+        theirs.zero_grad()
+        out = tnn.functional.cross_entropy(net(torch.from_numpy(images[k].transpose(0, 3, 1, 2).copy())), torch.from_numpy(labels[k]).long())
+        out.backward()
+        theirs.step()
+        worst = max(worst, abs(float(loss) - out.item()))
+        print(f"step {k}: lwps {float(loss):.6f}  PyTorch {out.item():.6f}  difference {abs(float(loss) - out.item()):.1e}")
+    print(f"largest difference {worst:.1e} (at most 1e-3), placement {options.placement}, {machine.describe()}")
+    return worst > 1e-3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

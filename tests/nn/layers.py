@@ -1,0 +1,46 @@
+"""One layer of each kind with an input it takes; what tests of layers share."""
+
+import numpy as np
+
+from lwps import nn, tracing
+from lwps.core import ShapedArray
+from lwps.ops import random
+
+IMAGES = ShapedArray((2, 6, 5, 3), "float32")
+ROWS = ShapedArray((4, 7), "float32")
+
+# strides and windows that do not divide the images, so that shapes round
+LAYERS = {
+    "linear": (nn.linear(3), ROWS),
+    "linear of a vector": (nn.linear(3, bias=False), ShapedArray((7,), "float32")),
+    "conv2d": (nn.conv2d(4, (3, 2), strides=2), IMAGES),
+    "conv2d, explicit padding": (nn.conv2d(4, 3, (1, 2), ((2, 0), (0, 1)), bias=False), IMAGES),
+    "batch_norm of images": (nn.batch_norm(), IMAGES),
+    "batch_norm of rows": (nn.batch_norm(), ROWS),
+    "relu": (nn.relu(), IMAGES),
+    "tanh": (nn.tanh(), ROWS),
+    "max_pool": (nn.max_pool(2), IMAGES),
+    "max_pool, padded": (nn.max_pool(3, 2, padding=1), IMAGES),
+    "global_avg_pool": (nn.global_avg_pool(), IMAGES),
+    "flatten": (nn.flatten(), IMAGES),
+    "dropout": (nn.dropout(0.5), IMAGES),
+    "serial": (nn.serial(nn.conv2d(4, 3), nn.batch_norm(), nn.relu(), head=nn.global_avg_pool()), IMAGES),
+    "residual": (nn.residual(nn.serial(nn.conv2d(3, 3), nn.batch_norm())), IMAGES),
+    "residual, shortcut": (nn.residual(nn.serial(nn.conv2d(4, 3, 2)), nn.serial(nn.conv2d(4, 1, 2))), IMAGES),
+}
+
+
+def normal(aval, seed=0):
+    return np.random.default_rng(seed).standard_normal(aval.shape).astype(aval.dtype)
+
+
+def run(layer, x, *, train=False, seed=0):
+    """(y, new state) of a layer as it begins."""
+    params, state, _ = layer.init(random.key(seed), ShapedArray(x.shape, x.dtype))
+    return layer.apply(params, state, x, train=train, key=random.key(seed + 1))
+
+
+def program_of(layer, aval, train=True):
+    """The program of a layer's apply."""
+    params, state, _ = layer.init(random.key(0), aval)
+    return tracing.trace(lambda p, s, x: layer.apply(p, s, x, train=train), params, state, aval)
