@@ -1,11 +1,18 @@
-"""The pages of the project: every block of Python runs and prints what is shown, every link leads somewhere."""
+"""The pages of the project: every block of Python runs and prints what is shown, every link leads somewhere.
+
+python -m tests.test_docs    writes the outputs shown anew, where they differ
+"""
 
 import contextlib
 import doctest
 import io
+import os
 import re
+import sys
+import tempfile
 from pathlib import Path
 
+import attrs
 import pytest
 
 import lwps
@@ -16,44 +23,53 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FILE = re.compile(r"(?://|#) file: (\S+)\n")  # first line of a block that a reader would save under this name
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-# lengths of runs of blanks depend on the longest name of a column
+PROCESSORS = ("cpu", "cl-cpu")  # of the machine whose outputs are shown; others print other names and bytes
+# a `...` on a page stands for anything; blanks depend on the longest name of a column
 SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 on_each_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 
 
-def blocks(page):
-    """(line, code, output shown right behind it or None) of each block that runs: Python that is no file."""
-    text = page.read_text()
+@attrs.frozen
+class Block:
+    """Python of a page, the line it begins on, and the output shown right behind it with its place in the text."""
+
+    line: int
+    code: str
+    shown: str | None
+    span: tuple[int, int]
+
+
+def blocks(text):
+    """The blocks that run: Python that is no file."""
     found = list(FENCE.finditer(text))
-    for k, block in enumerate(found):
+    for block, after in zip(found, [*found[1:], None], strict=True):
         if block[1] != "python" or FILE.match(block[2]):
             continue
-        after = found[k + 1] if k + 1 < len(found) else None
         shown = after is not None and after[1] == "text" and not text[block.end() : after.start()].strip()
-        yield text.count("\n", 0, block.start()) + 1, block[2], after[2] if shown else None
+        line = text.count("\n", 0, block.start()) + 1
+        yield Block(line, block[2], after[2] if shown else None, after.span(2) if shown else (0, 0))
 
 
-def save_files(page, folder):
-    """The blocks of a page that are files, as files."""
-    for block in FENCE.finditer(page.read_text()):
+def save_files(text, folder):
+    """The blocks that are files, as files."""
+    for block in FENCE.finditer(text):
         named = FILE.match(block[2])
         if named:
             (folder / named[1]).parent.mkdir(parents=True, exist_ok=True)
             (folder / named[1]).write_text(block[2])
 
 
-def run(code, namespace, page, line):
+def run(block, namespace, name="page"):
     """What a block prints; tracebacks show the line of the page."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        exec(compile("\n" * block.line + block.code, name, "exec"), namespace)
     return printed.getvalue()
 
 
-def processors():
-    """Those of this machine; the outputs shown are of one with a CPU and an OpenCL CPU device."""
-    return lwps.default_machine().names
+def differs(shown, printed):
+    return shown is not None and not doctest.OutputChecker().check_output(shown, printed, SAME)
 
 
 @on_each_page
@@ -61,19 +77,19 @@ def processors():
 def test_every_block_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # for the files that blocks write
     monkeypatch.syspath_prepend(tmp_path)
-    save_files(page, tmp_path)
     monkeypatch.setenv("LWPS_CACHE_DIR", str(tmp_path / "cache"))
-    comparable = processors() == ("cpu", "cl-cpu")
+    text = page.read_text()
+    save_files(text, tmp_path)
+    comparable = lwps.default_machine().names == PROCESSORS
     namespace = {"__name__": "page"}
-    for line, code, shown in blocks(page):
-        printed = run(code, namespace, page, line)
-        if shown is not None and comparable:
-            same = doctest.OutputChecker().check_output(shown, printed, SAME)
-            assert same, f"{page.name}, line {line}: must print\n{shown}\ngot\n{printed}"
+    for block in blocks(text):
+        printed = run(block, namespace, page.name)
+        wrong = f"{page.name}, line {block.line}: must print\n{block.shown}\ngot\n{printed}"
+        assert not (comparable and differs(block.shown, printed)), wrong
 
 
 def anchor(heading):
-    """The name under which a page's heading can be linked to, as Markdown viewers make it."""
+    """The name under which a heading can be linked to, as Markdown viewers make it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
@@ -90,8 +106,29 @@ def test_every_link_within_the_project_leads_somewhere(page):
             assert name in names, f"{page.name}: links must lead to headings, got {target}"
 
 
-def test_a_wrong_output_is_seen(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n")
-    ((line, code, shown),) = blocks(page)
-    assert (run(code, {}, page, line), shown) == ("2\n", "3\n")
+def test_a_wrong_output_is_seen():
+    (block,) = blocks("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n")
+    assert differs(block.shown, run(block, {}))
+    assert not differs("2\n", run(block, {}))
+
+
+def rewritten(text, name):
+    """The page with the outputs that its blocks print now; those that hold a `...` and fit stay."""
+    namespace = {"__name__": "page"}
+    parts, end = [], 0
+    for block in blocks(text):
+        printed = run(block, namespace, name)
+        if differs(block.shown, printed):
+            parts += [text[end : block.span[0]], printed]
+            end = block.span[1]
+    return "".join([*parts, text[end:]])
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        os.environ["LWPS_CACHE_DIR"] = folder
+        sys.path.insert(0, folder)
+        for path in PAGES:
+            save_files(path.read_text(), Path(folder))
+            path.write_text(rewritten(path.read_text(), path.name))

@@ -55,7 +55,7 @@ def _histogram(pixels: np.ndarray) -> np.ndarray:
 
 
 def fit(dataset: Dataset, size: int) -> Dataset:
-    """The data set with images of `size` x `size`: each pixel repeated a whole number of times, in a frame of background."""
+    """The data set with images of `size` x `size`: pixels repeated a whole number of times, and a frame."""
     return attrs.evolve(
         dataset,
         train_images=fit_images(dataset.train_images, size, dataset.background),

@@ -53,9 +53,7 @@ def conv2d(x: Any, w: Any, strides: int | Pair = (1, 1), padding: Any = "SAME") 
     """
     x, w = promote("conv2d", x, w)
     if x.ndim != 4 or w.ndim != 4:
-        raise TypeError(
-            f"conv2d: x must be [N, H, W, C] and w [R, S, C, K], got shapes {x.shape} and {w.shape}; use reshape"
-        )
+        raise TypeError(f"conv2d: x must be [N, H, W, C] and w [R, S, C, K], got {x.shape} and {w.shape}; use reshape")
     strides = pair("conv2d", "strides", strides)
     padding = canonical_padding(padding, x.shape[1:3], w.shape[:2], strides)
     (y,) = conv2d_p.bind(x, w, strides=strides, padding=padding)
@@ -75,9 +73,7 @@ def _check_floats(op: str, x: ShapedArray, y: ShapedArray, axes: str) -> None:
 def _conv2d_aval(x: ShapedArray, w: ShapedArray, *, strides: Pair, padding: Padding) -> Avals:
     _check_floats("conv2d", x, w, "[N, H, W, C] and [R, S, C, K]")
     if x.shape[3] != w.shape[2]:
-        raise TypeError(
-            f"conv2d: x must have the channels that w sums over, got {x.shape[3]} of {x} and {w.shape[2]} of {w}"
-        )
+        raise TypeError(f"conv2d: x must have the channels that w sums over ({w.shape[2]}), got {x} and {w}")
     check_windows("conv2d", x.shape[1:3], w.shape[:2], strides, padding)
     return (ShapedArray((x.shape[0], *out_hw(x.shape[1:3], w.shape[:2], strides, padding), w.shape[3]), x.dtype),)
 

@@ -29,21 +29,21 @@ tile my_tile(int rows, int channels, int chunk)
 
 // --- forward ----------------------------------------------------------------------
 
-// Mean of a chunk, and the sum of squared distances from it, by the corrected two-pass
-// algorithm; the first row as a shift makes it exact for constants. x, mean, m2 point
-// at the tile.
+// Of x - shift, mean over a chunk and sum of squared distances from it, by the
+// corrected two-pass algorithm. The shift is the first row of all: numbers far from zero
+// keep their digits, and a constant has exactly no variance. x points at the tile.
 inline void tile_moments(global float *mean, global float *m2, global const float *x,
-                         int n, size_t stride, int width)
+                         global const float *shift, int n, size_t stride, int width)
 {
     float sum[COLUMNS], square[COLUMNS], middle[COLUMNS];
     EACH_COLUMN sum[c] = square[c] = 0;
     for (int r = 0; r < n; r++)
-        EACH_COLUMN sum[c] += x[r * stride + c] - x[c];
-    EACH_COLUMN middle[c] = x[c] + sum[c] / n;
+        EACH_COLUMN sum[c] += x[r * stride + c] - shift[c];
+    EACH_COLUMN middle[c] = sum[c] / n;
     EACH_COLUMN sum[c] = 0;
     for (int r = 0; r < n; r++)
         EACH_COLUMN {
-            const float d = x[r * stride + c] - middle[c];
+            const float d = x[r * stride + c] - shift[c] - middle[c];
             sum[c] += d;
             square[c] += d * d;
         }
@@ -58,18 +58,21 @@ KERNEL void chunk_moments(global float *means, global float *m2s, global const f
     const int n = t.stop - t.row;
     if (n <= 0)
         return;
-    x += (size_t)t.row * channels + t.col;
+    global const float *shift = x + t.col;
+    x = shift + (size_t)t.row * channels;
+    means += t.partial;
+    m2s += t.partial;
     if (t.width == COLUMNS)  // a known width keeps the sums in registers
-        tile_moments(means + t.partial, m2s + t.partial, x, n, channels, COLUMNS);
+        tile_moments(means, m2s, x, shift, n, channels, COLUMNS);
     else
-        tile_moments(means + t.partial, m2s + t.partial, x, n, channels, t.width);
+        tile_moments(means, m2s, x, shift, n, channels, t.width);
 }
 
 // One work-item does COLUMNS channels: moments of all rows and the gain scale/std.
 KERNEL void combine_moments(global float *mean, global float *var, global float *gain,
                             global const float *means, global const float *m2s,
-                            global const float *scale, int rows, int channels,
-                            int chunk, float eps)
+                            global const float *x, global const float *scale, int rows,
+                            int channels, int chunk, float eps)
 {
     const int col = get_global_id(0) * COLUMNS;
     const int width = min(COLUMNS, channels - col);
@@ -78,9 +81,9 @@ KERNEL void combine_moments(global float *mean, global float *var, global float 
     for (int r = 0; r < rows; r += chunk) {
         const size_t at = (size_t)(r / chunk) * channels + col;
         const float n = min(chunk, rows - r);
-        EACH_COLUMN sum[c] += n * (means[at + c] - means[col + c]);
+        EACH_COLUMN sum[c] += n * means[at + c];
     }
-    EACH_COLUMN middle[c] = means[col + c] + sum[c] / rows;
+    EACH_COLUMN middle[c] = sum[c] / rows;
     EACH_COLUMN sum[c] = 0;
     for (int r = 0; r < rows; r += chunk) {
         const size_t at = (size_t)(r / chunk) * channels + col;
@@ -91,7 +94,7 @@ KERNEL void combine_moments(global float *mean, global float *var, global float 
         }
     }
     EACH_COLUMN {
-        mean[col + c] = middle[c];
+        mean[col + c] = x[col + c] + middle[c];
         var[col + c] = sum[c] / rows;
         gain[col + c] = scale[col + c] / sqrt(sum[c] / rows + eps);
     }

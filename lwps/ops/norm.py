@@ -121,8 +121,9 @@ def _batch_norm_numpy(
     if x.size == 0:
         return
     for k, rows in enumerate(_slices(x)):
-        _chunk_moments(means[k], m2s[k], x[rows], block)
+        _chunk_moments(means[k], m2s[k], x[rows], x[0], block)
     _combine_moments(mean, var, means, m2s, len(x))
+    mean += x[0]
     gain = scale / np.sqrt(var + x.dtype.type(eps))
     for rows in _slices(x):
         np.subtract(x[rows], mean, out=y[rows])
@@ -145,35 +146,33 @@ def _sum_rows(x: np.ndarray, out: np.ndarray) -> None:
     np.dot(np.ones(len(x), x.dtype), x, out=out)  # BLAS: a fifth of the time of x.sum(axis=0)
 
 
-def _chunk_moments(mean: np.ndarray, m2: np.ndarray, x: np.ndarray, block: np.ndarray) -> None:
-    """Mean of a chunk, and the sum of its squared distances from it.
+def _chunk_moments(mean: np.ndarray, m2: np.ndarray, x: np.ndarray, shift: np.ndarray, block: np.ndarray) -> None:
+    """Of `x - shift`, mean over a chunk and sum of squared distances from it.
 
-    The corrected two-pass algorithm (Chan, Golub, LeVeque, The American Statistician 37(3), 1983).
+    The corrected two-pass algorithm (Chan, Golub, LeVeque, The American Statistician 37(3), 1983). The shift is the
+    first row of all: numbers far from zero keep their digits, and a constant has exactly no variance.
     """
     d = block[: len(x)]
-    _sum_rows(x, mean)
+    np.subtract(x, shift, out=d)
+    _sum_rows(d, mean)
     mean /= len(x)
-    np.subtract(x, mean, out=d)
+    d -= mean
     _sum_rows(d, m2)
     rest = m2 / len(x)
     np.square(d, out=d)
     _sum_rows(d, m2)
     mean += rest
     m2 -= rest * rest * len(x)
-    np.maximum(m2, 0, out=m2)  # rounding leaves a little less than nothing of a constant
 
 
 def _combine_moments(mean: np.ndarray, var: np.ndarray, means: np.ndarray, m2s: np.ndarray, rows: int) -> None:
     """Moments of all rows from those of chunks, of which only the last may be shorter."""
     chunk = chunk_rows(rows)
     last = rows - chunk * (len(means) - 1)
-    shift = means[0].copy()
-    means -= shift
     mean[:] = (means[:-1].sum(axis=0) * chunk + means[-1] * last) / rows
     means -= mean
     np.square(means, out=means)
     var[:] = (m2s.sum(axis=0) + means[:-1].sum(axis=0) * chunk + means[-1] * last) / rows
-    mean += shift
 
 
 def _batch_norm_launch(
@@ -184,7 +183,7 @@ def _batch_norm_launch(
     launch = _launcher(device, x.aval)
     return launch(
         ("chunk_moments", (means, m2s, x)),
-        ("combine_moments", (mean, var, gain, means, m2s, scale), np.float32(eps)),
+        ("combine_moments", (mean, var, gain, means, m2s, x, scale), np.float32(eps)),
         ("normalise", (y, x, mean, gain, bias)),
     )
 

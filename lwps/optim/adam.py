@@ -5,8 +5,8 @@ from typing import Any
 
 from lwps import tracing, tree
 from lwps.core import aval_of
-from lwps.ops.elementwise import add, astype, div, full, mul, neg, rsqrt, sqrt, square, tanh, zeros_like
-from lwps.optim.update import Optimizer, check_rates, each_leaf, rate_as
+from lwps.ops.elementwise import add, astype, div, full, mul, rsqrt, sqrt, square, tanh, zeros_like
+from lwps.optim.update import Optimizer, check_rates, each_leaf, minus
 
 
 def adam(learning_rate: Any, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Optimizer:
@@ -36,10 +36,10 @@ def adam(learning_rate: Any, b1: float = 0.9, b2: float = 0.999, eps: float = 1e
             m = add(mul(m, b1), mul(g, 1 - b1))
             v = add(mul(v, b2), mul(square(g), 1 - b2))
             of_m, of_v = (astype(c, aval_of(p).dtype) for c in corrections)
-            scale = mul(neg(rate_as(learning_rate, p)), of_m)
+            scale = mul(minus(learning_rate, p), of_m)
             return div(mul(m, scale), add(mul(sqrt(v), of_v), eps)), m, v
 
-        updates, m, v = each_leaf("adam", one, params, grads, state["m"], state["v"])
+        updates, m, v = each_leaf("adam", one, 3, params, grads, state["m"], state["v"])
         return updates, {"count": count, "m": m, "v": v}
 
     return Optimizer(init, update)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from lwps import tree
-from lwps.ops.elementwise import add, mul, neg, zeros_like
-from lwps.optim.update import Optimizer, check_rates, each_leaf, rate_as
+from lwps.ops.elementwise import add, mul, zeros_like
+from lwps.optim.update import Optimizer, check_rates, each_leaf, minus
 
 
 def sgd(learning_rate: Any, momentum: float = 0.0, weight_decay: float = 0.0) -> Optimizer:
@@ -21,7 +21,7 @@ def sgd(learning_rate: Any, momentum: float = 0.0, weight_decay: float = 0.0) ->
         return add(g, mul(p, weight_decay)) if weight_decay else g
 
     def step(p: Any, m: Any) -> Any:
-        return mul(m, neg(rate_as(learning_rate, p)))
+        return mul(m, minus(learning_rate, p))
 
     def plain(p: Any, g: Any) -> tuple[Any, ...]:
         return (step(p, decayed(p, g)),)
@@ -35,8 +35,8 @@ def sgd(learning_rate: Any, momentum: float = 0.0, weight_decay: float = 0.0) ->
 
     def update(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
         if not momentum:
-            return each_leaf("sgd", plain, params, grads)[0], state
-        updates, new = each_leaf("sgd", with_momentum, params, grads, state["momentum"])
+            return each_leaf("sgd", plain, 1, params, grads)[0], state
+        updates, new = each_leaf("sgd", with_momentum, 2, params, grads, state["momentum"])
         return updates, {"momentum": new}
 
     return Optimizer(init, update)

@@ -7,7 +7,7 @@ import attrs
 
 from lwps import tracing, tree
 from lwps.core import aval_of
-from lwps.ops.elementwise import add, astype
+from lwps.ops.elementwise import add, astype, neg
 
 
 @attrs.frozen(eq=False)
@@ -24,12 +24,11 @@ class Optimizer:
 
 def apply_updates(params: Any, updates: Any) -> Any:
     """The pytree of `params + updates`, leaf by leaf."""
-    (new,) = each_leaf("apply_updates", lambda p, u: (add(p, u),), params, updates)
-    return new
+    return each_leaf("apply_updates", lambda p, u: (add(p, u),), 1, params, updates)[0]
 
 
-def each_leaf(op: str, fn: Callable[..., tuple[Any, ...]], params: Any, *others: Any) -> tuple[Any, ...]:
-    """The pytrees of the results of `fn(p, *leaves of others)`, one for each result.
+def each_leaf(op: str, fn: Callable[..., tuple[Any, ...]], count: int, params: Any, *others: Any) -> tuple[Any, ...]:
+    """The pytrees of the `count` results of `fn(p, *leaves of others)`, one for each result.
 
     Recorded in phase `update` and in the layer that a leaf's path names: `conv1` for `conv1/w`. ValueError
     where pytrees differ, TypeError where avals do.
@@ -41,7 +40,7 @@ def each_leaf(op: str, fn: Callable[..., tuple[Any, ...]], params: Any, *others:
         _check_avals(op, path, row)
         with tracing.scope(phase="update", layer="/".join(path[:-1])):
             results.append(fn(*row))
-    return tuple(tree.unflatten(spec, column) for column in zip(*results, strict=True))
+    return tuple(tree.unflatten(spec, [row[k] for row in results]) for k in range(count))
 
 
 def _check_avals(op: str, path: tuple[str, ...], row: tuple[Any, ...]) -> None:
@@ -53,9 +52,11 @@ def _check_avals(op: str, path: tuple[str, ...], row: tuple[Any, ...]) -> None:
         )
 
 
-def rate_as(learning_rate: Any, p: Any) -> Any:
-    """The learning rate in the dtype of `p`, so that an array of another dtype does not change the parameter's."""
-    return learning_rate if isinstance(learning_rate, int | float) else astype(learning_rate, aval_of(p).dtype)
+def minus(learning_rate: Any, p: Any) -> Any:
+    """-learning_rate in the dtype of `p`, so that an array of another dtype does not change the parameter's."""
+    if isinstance(learning_rate, int | float):
+        return -learning_rate
+    return neg(astype(learning_rate, aval_of(p).dtype))
 
 
 def check_rates(op: str, **rates: float) -> None:

@@ -209,10 +209,14 @@ class Executable:
 
     def _bind(self, at: int) -> Call:
         """The call that does instruction `at` on the blocks bound now."""
-        binder = self._binders[at]
-        if binder is None:
-            binder = self._binders[at] = self._binder(at)
-        return binder()
+        try:
+            binder = self._binders[at]
+            if binder is None:
+                binder = self._binders[at] = self._binder(at)
+            return binder()
+        except Exception as error:
+            self._explain(error, at)
+            raise
 
     def _binder(self, at: int) -> Callable[[], Call]:
         instruction = self.lowered.instructions[at]

@@ -9,9 +9,8 @@ from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
 from lwps import tracing
 from lwps.core import ShapedArray, aval_of
 from lwps.ops import elementwise as ew
-from lwps.testing import PROCESSORS, run_primitive
+from tests.places import on_each_place, run
 
-on_each_processor = pytest.mark.parametrize("processor", PROCESSORS)
 seeds = st.integers(0, 2**32 - 1)
 shapes = array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=19)  # 19: two vectors of 8 and a rest
 pairs = mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=11).map(lambda found: found.input_shapes)
@@ -55,66 +54,66 @@ def uniform(seed, shape, low, high):
 # --- values ---------------------------------------------------------------------------------------
 
 
-@on_each_processor
+@on_each_place
 @pytest.mark.parametrize("name", UNARY)
 @given(shape=shapes, seed=seeds)
-def test_unary_matches_the_float64_reference(processor, name, shape, seed):
+def test_unary_matches_the_float64_reference(place, name, shape, seed):
     primitive, reference, low, high = UNARY[name]
     x = uniform(seed, shape, low, high)
-    (y,) = run_primitive(primitive, x, processor=processor)
+    (y,) = run(primitive, x, place=place)
     assert (y.shape, y.dtype) == (shape, np.float32)
     np.testing.assert_allclose(y, reference(x.astype(np.float64)), rtol=1e-6, atol=1e-37)
 
 
-@on_each_processor
+@on_each_place
 @pytest.mark.parametrize("name", BINARY)
 @given(shapes=pairs, seed=seeds)
-def test_binary_broadcasts_and_matches_the_float64_reference(processor, name, shapes, seed):
+def test_binary_broadcasts_and_matches_the_float64_reference(place, name, shapes, seed):
     primitive, reference = BINARY[name]
     x, y = (uniform(seed + k, s, 0.1, 1e3) for k, s in enumerate(shapes))
-    (z,) = run_primitive(primitive, x, y, processor=processor)
+    (z,) = run(primitive, x, y, place=place)
     want = reference(x.astype(np.float64), y.astype(np.float64))
     assert z.shape == want.shape
     np.testing.assert_allclose(z, want, rtol=1e-6, atol=1e-4 if name == "sub" else 0)
 
 
-@on_each_processor
+@on_each_place
 @pytest.mark.parametrize("name", [*BINARY, *COMPARISONS])
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint32"])
-def test_integers_are_exact_and_wrap_as_in_numpy(processor, name, dtype):
+def test_integers_are_exact_and_wrap_as_in_numpy(place, name, dtype):
     primitive, reference = {**BINARY, **COMPARISONS}[name]
     if name == "div":
         pytest.skip("of floats only")
     rng = np.random.default_rng(0)
     low = -1000 if dtype == "int32" else 0  # signed overflow is undefined in OpenCL C
     x, y = (rng.integers(low, 256 if dtype == "uint8" else 2000, (3, 41)).astype(dtype) for _ in range(2))
-    (z,) = run_primitive(primitive, x, y, processor=processor)
+    (z,) = run(primitive, x, y, place=place)
     np.testing.assert_array_equal(z, reference(x, y))
 
 
-@on_each_processor
+@on_each_place
 @pytest.mark.parametrize("name", COMPARISONS)
 @given(shape=shapes, seed=seeds)
-def test_comparisons_give_bool(processor, name, shape, seed):
+def test_comparisons_give_bool(place, name, shape, seed):
     primitive, reference = COMPARISONS[name]
     x, y = (np.round(uniform(seed + k, shape, -2, 2)) for k in range(2))  # few values: many are equal
-    (z,) = run_primitive(primitive, x, y, processor=processor)
+    (z,) = run(primitive, x, y, place=place)
     assert z.dtype == np.bool_
     np.testing.assert_array_equal(z, reference(x, y))
 
 
-@on_each_processor
+@on_each_place
 @pytest.mark.parametrize("name", LOGICAL)
-def test_logical_ops_and_not(processor, name):
+def test_logical_ops_and_not(place, name):
     primitive, reference = LOGICAL[name]
     x, y = np.array([True, True, False, False]), np.array([True, False, True, False])
-    np.testing.assert_array_equal(run_primitive(primitive, x, y, processor=processor)[0], reference(x, y))
-    np.testing.assert_array_equal(run_primitive(ew.logical_not_p, x, processor=processor)[0], ~x)
+    np.testing.assert_array_equal(run(primitive, x, y, place=place)[0], reference(x, y))
+    np.testing.assert_array_equal(run(ew.logical_not_p, x, place=place)[0], ~x)
 
 
-@on_each_processor
+@on_each_place
 @pytest.mark.parametrize("name", [*(n for n in UNARY), *BINARY, *COMPARISONS])
-def test_nan_and_infinities_come_out_as_in_numpy(processor, name):
+def test_nan_and_infinities_come_out_as_in_numpy(place, name):
     with np.errstate(all="ignore"):
         if name in UNARY:
             primitive, reference = UNARY[name][:2]
@@ -122,16 +121,16 @@ def test_nan_and_infinities_come_out_as_in_numpy(processor, name):
         else:
             primitive, reference = {**BINARY, **COMPARISONS}[name]
             ins = (np.repeat(SPECIAL, len(SPECIAL)), np.tile(SPECIAL, len(SPECIAL)))
-        (y,) = run_primitive(primitive, *ins, processor=processor)
+        (y,) = run(primitive, *ins, place=place)
         np.testing.assert_allclose(y, reference(*ins), rtol=1e-6)
 
 
-@on_each_processor
+@on_each_place
 @given(shapes=triples, seed=seeds)
-def test_where_chooses_by_element(processor, shapes, seed):
+def test_where_chooses_by_element(place, shapes, seed):
     cond = uniform(seed, shapes[0], 0, 1) < 0.5
     x, y = uniform(seed + 1, shapes[1], -1, 1), uniform(seed + 2, shapes[2], -1, 1)
-    (z,) = run_primitive(ew.where_p, cond, x, y, processor=processor)
+    (z,) = run(ew.where_p, cond, x, y, place=place)
     np.testing.assert_array_equal(z, np.where(cond, x, y))
 
 
@@ -140,33 +139,33 @@ def test_where_keeps_the_other_side_from_what_it_does_not_choose():
     np.testing.assert_array_equal(z, [1, 2])
 
 
-@on_each_processor
+@on_each_place
 @pytest.mark.parametrize("source", ew.C_TYPES)
 @pytest.mark.parametrize("target", ew.C_TYPES)
-def test_astype_converts_as_numpy(processor, source, target):
+def test_astype_converts_as_numpy(place, source, target):
     values = [0, 1, 2, 3.75, 200] + ([] if "u" in source + target or source == "bool" else [-1, -3.75])
     x = np.array(values).astype(source)
-    (y,) = run_primitive(ew.astype_p, x, processor=processor, dtype=target)
+    (y,) = run(ew.astype_p, x, place=place, dtype=target)
     np.testing.assert_array_equal(y, x.astype(target))
 
 
-@on_each_processor
+@on_each_place
 @given(shapes=pairs, seed=seeds)
-def test_broadcast_to_repeats(processor, shapes, seed):
+def test_broadcast_to_repeats(place, shapes, seed):
     x = uniform(seed, shapes[0], -1, 1)
     shape = np.broadcast_shapes(*shapes)
-    (y,) = run_primitive(ew.broadcast_to_p, x, processor=processor, shape=shape)
+    (y,) = run(ew.broadcast_to_p, x, place=place, shape=shape)
     np.testing.assert_array_equal(y, np.broadcast_to(x, shape))
 
 
-@on_each_processor
+@on_each_place
 @pytest.mark.parametrize(
     ("value", "dtype"),
     [(0.1, "float32"), (-np.inf, "float32"), (np.nan, "float32"), (1e-42, "float32"), (-(2**31), "int32")]
     + [(2**32 - 1, "uint32"), (255, "uint8"), (True, "bool")],
 )
-def test_full_holds_exactly_the_number(processor, value, dtype):
-    (y,) = run_primitive(ew.full_p, processor=processor, shape=(2, 3), value=value, dtype=dtype)
+def test_full_holds_exactly_the_number(place, value, dtype):
+    (y,) = run(ew.full_p, place=place, shape=(2, 3), value=value, dtype=dtype)
     np.testing.assert_array_equal(y, np.full((2, 3), value, dtype))
 
 
@@ -177,7 +176,11 @@ def test_full_holds_exactly_the_number(processor, value, dtype):
 @given(shape=shapes, seed=seeds)
 def test_vjp_of_unary_matches_differences(check_vjp, name, shape, seed):
     x = np.random.default_rng(seed).uniform(0.5, 2, shape)  # away from relu's corner and from log's end
-    x = x * np.where(np.random.default_rng(seed + 1).random(shape) < 0.5, -1, 1) if name in ("relu", "neg", "tanh") else x
+    x = (
+        x * np.where(np.random.default_rng(seed + 1).random(shape) < 0.5, -1, 1)
+        if name in ("relu", "neg", "tanh")
+        else x
+    )
     check_vjp(UNARY[name][0], x, seed=seed)
 
 
@@ -299,9 +302,7 @@ def test_parts_of_a_split_make_the_whole(shapes, seed):
             continue
         parts = []
         for keep in (slice(0, 1), slice(1, None)):
-            cut = [
-                v if a is None else v[(slice(None),) * a + (keep,)] for v, a in zip((x, y), split.ins, strict=True)
-            ]
+            cut = [v if a is None else v[(slice(None),) * a + (keep,)] for v, a in zip((x, y), split.ins, strict=True)]
             parts.append(ew.add_p.bind(*cut)[0])
         np.testing.assert_array_equal(np.concatenate(parts, axis), whole)
 

@@ -72,7 +72,7 @@ def vjp_reference(ct, x, scale, mean, var):
 
 def assert_forward(got, x, scale, bias):
     y, mean, var = reference(x, scale, bias)
-    np.testing.assert_allclose(got[1], mean, rtol=1e-6, atol=1e-5)
+    assert (np.abs(got[1] - mean) <= 1e-6 * (np.abs(mean) + np.sqrt(var))).all()
     np.testing.assert_allclose(got[2], var, rtol=1e-4, atol=1e-9)
     # a mean that is right to a rounding may move every y by that rounding over the deviation
     per_channel = 4 * np.spacing(np.abs(mean).astype(np.float32)) / np.sqrt(var + EPS) * scale
@@ -120,7 +120,7 @@ def test_the_variance_keeps_its_digits_far_from_zero_and_beside_an_outlier(proce
     x[0] = first
     one = np.ones(4, np.float32)
     _, _, var = testing.run_primitive(batch_norm_p, x, one, one, processor=processor, eps=EPS)
-    np.testing.assert_allclose(var, x.astype(np.float64).var(axis=0), rtol=1e-6 * max(1, mean / 1000))
+    np.testing.assert_allclose(var, x.astype(np.float64).var(axis=0), rtol=1e-5)
 
 
 @on_each_processor
@@ -128,10 +128,9 @@ def test_the_variance_keeps_its_digits_far_from_zero_and_beside_an_outlier(proce
 def test_a_constant_channel_has_no_variance_and_becomes_the_bias(processor, value):
     x, one = np.full((1000, 3), value, np.float32), np.ones(3, np.float32)
     y, mean, var = testing.run_primitive(batch_norm_p, x, one, 2 * one, processor=processor, eps=EPS)
-    np.testing.assert_allclose(mean, value, rtol=1e-7)
-    assert (var >= 0).all()
-    assert (var <= (1e-6 * value) ** 2).all()
-    np.testing.assert_allclose(y, 2, atol=1e-6 * abs(value) / np.sqrt(EPS) + 1e-6)
+    np.testing.assert_array_equal(mean, np.float32(value))
+    np.testing.assert_array_equal(var, 0)
+    np.testing.assert_array_equal(y, 2)
 
 
 @on_each_processor

@@ -24,7 +24,7 @@ def params_of(rng, dtype):
 def gradients(params, rng):
     # magnitudes from 1e-4 to 1e4: Adam divides by their size, SGD does not
     return [
-        tree.map(lambda p: (rng.standard_normal(p.shape) * 10 ** rng.uniform(-4, 4)).astype(p.dtype), params)
+        tree.map(lambda p: np.asarray(rng.standard_normal(p.shape) * 10 ** rng.uniform(-4, 4), p.dtype), params)
         for _ in range(STEPS)
     ]
 
