@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "lwps"
 FILES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 OPS = sorted(p.stem for p in (PACKAGE / "ops").glob("*.py") if p.stem != "__init__")
-ROW = re.compile(r"^\| (?P<who>[^|]+) \| (?P<own>[^|]*) \| (?P<others>[^|]*) \|$", re.MULTILINE)
+ROW = re.compile(r"^\|(?P<who>[^|]+)\|(?P<own>[^|]*)\|(?P<others>[^|]*)\|$", re.MULTILINE)
 
 of_each_file = pytest.mark.parametrize("file", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 

@@ -21,7 +21,7 @@ class Dataset:
     test_labels: np.ndarray
     classes: int
     name: str
-    background: float
+    background: float = 0.0
 
 
 def standardised(

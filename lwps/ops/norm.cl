@@ -30,8 +30,8 @@ tile my_tile(int rows, int channels, int chunk)
 // --- forward ----------------------------------------------------------------------
 
 // Of x - shift, mean over a chunk and sum of squared distances from it, by the
-// corrected two-pass algorithm. The shift is the first row of all: numbers far from zero
-// keep their digits, and a constant has exactly no variance. x points at the tile.
+// corrected two-pass algorithm. The shift is the first row of all: numbers far from
+// zero keep their digits, and a constant has exactly no variance. x points at the tile.
 inline void tile_moments(global float *mean, global float *m2, global const float *x,
                          global const float *shift, int n, size_t stride, int width)
 {
@@ -68,7 +68,8 @@ KERNEL void chunk_moments(global float *means, global float *m2s, global const f
         tile_moments(means, m2s, x, shift, n, channels, t.width);
 }
 
-// One work-item does COLUMNS channels: moments of all rows and the gain scale/std.
+// One work-item does COLUMNS channels: moments of all rows, by the same algorithm, and
+// the gain scale/std.
 KERNEL void combine_moments(global float *mean, global float *var, global float *gain,
                             global const float *means, global const float *m2s,
                             global const float *x, global const float *scale, int rows,
@@ -76,7 +77,7 @@ KERNEL void combine_moments(global float *mean, global float *var, global float 
 {
     const int col = get_global_id(0) * COLUMNS;
     const int width = min(COLUMNS, channels - col);
-    float sum[COLUMNS], middle[COLUMNS];
+    float sum[COLUMNS], square[COLUMNS], middle[COLUMNS];
     EACH_COLUMN sum[c] = 0;
     for (int r = 0; r < rows; r += chunk) {
         const size_t at = (size_t)(r / chunk) * channels + col;
@@ -84,19 +85,22 @@ KERNEL void combine_moments(global float *mean, global float *var, global float 
         EACH_COLUMN sum[c] += n * means[at + c];
     }
     EACH_COLUMN middle[c] = sum[c] / rows;
-    EACH_COLUMN sum[c] = 0;
+    EACH_COLUMN sum[c] = square[c] = 0;
     for (int r = 0; r < rows; r += chunk) {
         const size_t at = (size_t)(r / chunk) * channels + col;
         const float n = min(chunk, rows - r);
         EACH_COLUMN {
             const float d = means[at + c] - middle[c];
-            sum[c] += m2s[at + c] + n * (d * d);
+            sum[c] += n * d;
+            square[c] += m2s[at + c] + n * (d * d);
         }
     }
     EACH_COLUMN {
-        mean[col + c] = x[col + c] + middle[c];
-        var[col + c] = sum[c] / rows;
-        gain[col + c] = scale[col + c] / sqrt(sum[c] / rows + eps);
+        const float rest = sum[c] / rows;
+        const float variance = square[c] / rows - rest * rest;
+        mean[col + c] = x[col + c] + (middle[c] + rest);
+        var[col + c] = variance;
+        gain[col + c] = scale[col + c] / sqrt(variance + eps);
     }
 }
 

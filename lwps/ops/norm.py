@@ -166,13 +166,17 @@ def _chunk_moments(mean: np.ndarray, m2: np.ndarray, x: np.ndarray, shift: np.nd
 
 
 def _combine_moments(mean: np.ndarray, var: np.ndarray, means: np.ndarray, m2s: np.ndarray, rows: int) -> None:
-    """Moments of all rows from those of chunks, of which only the last may be shorter."""
+    """Moments of all rows from those of chunks, by the same algorithm."""
     chunk = chunk_rows(rows)
-    last = rows - chunk * (len(means) - 1)
-    mean[:] = (means[:-1].sum(axis=0) * chunk + means[-1] * last) / rows
+    weights = np.full(len(means), chunk / rows, means.dtype)
+    weights[-1] = (rows - chunk * (len(means) - 1)) / rows  # only the last may be shorter
+    np.dot(weights, means, out=mean)
     means -= mean
+    rest = np.dot(weights, means)
     np.square(means, out=means)
-    var[:] = (m2s.sum(axis=0) + means[:-1].sum(axis=0) * chunk + means[-1] * last) / rows
+    np.dot(weights, means, out=var)
+    var += m2s.sum(axis=0) / rows - rest * rest
+    mean += rest
 
 
 def _batch_norm_launch(

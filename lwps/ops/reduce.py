@@ -17,7 +17,8 @@ from lwps.core import Cost, Device, Host, Launch, Operand, Primitive, ShapedArra
 from lwps.ops import elementwise, shape  # these two import this module too: use them inside functions only
 
 CHUNK = 16384  # elements of a chunk: enough to hide what starting a work-item costs
-CHUNK_ROWS = 64  # at least: so that partial results are small beside what they are made of
+FEWEST_ROWS = 64  # of a chunk: so that partial results are small beside what they are made of
+MOST_ROWS = 1024  # added one after the other: float32 keeps its digits
 COLUMNS = 64  # columns that a CPU work-item folds at once, in registers
 BLOCK = 4096  # elements that a CPU work-item does at least
 FEW = 32  # elements that one GPU work-item folds alone
@@ -43,7 +44,10 @@ def form_of(x: ShapedArray, axes: Sequence[int]) -> Form:
     """What reducing the neighbouring `axes` of `x` is."""
     outer, inner = math.prod(x.shape[: axes[0]]), math.prod(x.shape[axes[-1] + 1 :])
     n = math.prod(x.shape[axes[0] : axes[-1] + 1])
-    return Form(outer, n, inner, builtins.max(CHUNK_ROWS, CHUNK // builtins.max(1, inner)))
+    if inner == 1:
+        return Form(outer, n, inner, CHUNK)
+    rows = CHUNK // builtins.max(1, inner)
+    return Form(outer, n, inner, builtins.min(builtins.max(rows, FEWEST_ROWS), MOST_ROWS))
 
 
 def _partials(form: Form, dtype: Any) -> tuple[ShapedArray, ...]:

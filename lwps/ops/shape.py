@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from lwps.core import Alias, Cost, Device, Launch, Operand, Primitive, ShapedArray, Split, Variant, aval_of
+from lwps.core import Alias, Cost, Device, Launch, Operand, Primitive, ShapedArray, Split, Variant, aval_of, narrow
 
 RANK = 6  # loops of the kernel that copies
 BLOCK = 4096  # elements that a CPU work-item copies at least
@@ -23,6 +23,10 @@ Axes = int | Sequence[int] | None
 
 def _cost(out: ShapedArray, *ins: ShapedArray) -> Cost:
     return Cost(flops=0, nbytes=2 * min(out.nbytes, sum(x.nbytes for x in ins)))
+
+
+def _array(x: Any, op: str) -> Any:
+    return x if hasattr(x, "aval") else narrow(x, op)
 
 
 # --- nested loops -----------------------------------------------------------------------------------
@@ -126,6 +130,7 @@ reshape_p = Primitive(
 
 def reshape(x: Any, shape: int | Sequence[int]) -> Any:
     """The elements of `x` in another shape; one of its sizes may be -1: as many as there are."""
+    x = _array(x, "reshape")
     before = aval_of(x)
     target = (int(shape),) if isinstance(shape, int | np.integer) else tuple(int(n) for n in shape)
     if target.count(-1) == 1:
@@ -143,6 +148,7 @@ def reshape(x: Any, shape: int | Sequence[int]) -> Any:
 
 def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
     """`x` with new axes of one element at these positions of the result."""
+    x = _array(x, "expand_dims")
     x_shape = aval_of(x).shape
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     new = positions("expand_dims", axes, len(x_shape) + len(axes))
@@ -152,6 +158,7 @@ def expand_dims(x: Any, axis: int | Sequence[int]) -> Any:
 
 def squeeze(x: Any, axis: Axes = None) -> Any:
     """`x` without these axes of one element (by default without all of them)."""
+    x = _array(x, "squeeze")
     aval = aval_of(x)
     ones = tuple(k for k, n in enumerate(aval.shape) if n == 1)
     axes = ones if axis is None else positions("squeeze", (axis,) if isinstance(axis, int) else axis, aval.ndim)
@@ -226,6 +233,7 @@ transpose_p = Primitive(
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     """`x` with its axes in another order, by default the reverse."""
+    x = _array(x, "transpose")
     ndim = aval_of(x).ndim
     order = tuple(range(ndim))[::-1] if axes is None else positions("transpose", axes, ndim)
     if order == tuple(range(ndim)):
@@ -285,6 +293,7 @@ slice_p = Primitive(
 
 def slice(x: Any, start: Sequence[int], stop: Sequence[int], strides: Sequence[int] | None = None) -> Any:
     """`x[start[0]:stop[0]:strides[0], ...]`; all of 0 or more, strides at least 1 (which they are by default)."""
+    x = _array(x, "slice")
     steps = (1,) * len(start) if strides is None else strides
     limits = {k: tuple(map(int, v)) for k, v in (("start", start), ("stop", stop), ("strides", steps))}
     if limits["start"] == (0,) * len(start) and limits["stop"] == aval_of(x).shape and set(limits["strides"]) <= {1}:
@@ -361,6 +370,7 @@ def pad(
     x: Any, low: Sequence[int], high: Sequence[int], value: float = 0, interior: Sequence[int] | None = None
 ) -> Any:
     """`x` with `low` elements of `value` before it, `high` behind it and `interior` between any two, for each axis."""
+    x = _array(x, "pad")
     given = low, high, (0,) * len(low) if interior is None else interior
     low, high, interior = (tuple(int(n) for n in v) for v in given)
     if not any((*low, *high, *interior)):

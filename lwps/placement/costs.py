@@ -92,7 +92,7 @@ class Costs:
         return float(self.seconds[eqns, np.asarray(at, np.intp)[eqns]].sum())
 
     def handovers(self, processors: Sequence[str | None]) -> int:
-        """How often a hand-over's latency is paid: pairs of an eqn (or the inputs) and a processor that reads from it."""
+        """How often latency is paid: pairs of an eqn (or the inputs) and another processor that reads from it."""
         at = self.positions(processors)
         return len({(flow.producer, t) for flow in self.flows for t in targets(self, flow, at)})
 
@@ -114,7 +114,7 @@ def targets(costs: Costs, flow: Flow, at: Sequence[int]) -> set[int]:
 
 
 def handover_s(costs: Costs, flows: Iterable[Flow], at: Sequence[int]) -> float:
-    """Seconds of the hand-overs of `flows`: latency once for each producer and target, bytes once for each value and target."""
+    """Seconds of hand-overs: latency once for each producer and target, bytes once for each value and target."""
     total, paid = 0.0, set()
     for flow in flows:
         source = costs.host if flow.producer is None else at[flow.producer]
@@ -140,7 +140,7 @@ def cost_table(program: Program, profile: Profile, pins: Mapping[str, str] | Non
     _check_profile(profile)
     runs = np.array([eqn.runs for eqn in program.eqns], bool)
     seconds = np.zeros((len(program.eqns), len(profile.processors)))
-    for k in np.flatnonzero(runs):
+    for k in np.flatnonzero(runs).tolist():
         seconds[k] = [profile.eqn_s(program.eqns[k], p) for p in profile.processors]
     for k, processor in pinned(program, profile.processors, pins or {}).items():
         if runs[k]:
@@ -189,7 +189,10 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 
 def _flows(program: Program, runs: np.ndarray) -> tuple[Flow, ...]:
-    """Every value that somebody other than its producer reads, by producer. Constants are handed over once, not every step."""
+    """Every value that somebody other than its producer reads, by producer.
+
+    No constants: they are handed over once, not every step.
+    """
     root_of = storage_roots(program)
     pairs = donation_pairs(program)
     replaced = {program.inputs[i]: root_of[program.outputs[o]] for o, i in pairs.items()}

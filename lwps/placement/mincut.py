@@ -14,7 +14,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from lwps.placement.costs import Costs, Flow
+from lwps.placement.costs import NOWHERE, Costs, Flow
 from lwps.plan import Placement, PlanError
 
 # scipy's flows are int32, and larger capacities wrap around unseen. The best cut known so far becomes BOUND, so
@@ -105,7 +105,7 @@ def _add_handovers(
             readers.append(terminals[target])
         if readers:
             value = _any_of(network, readers, source)
-            _oriented(network, writer, value, flow.nbytes * handover.s_per_byte, source)
+            _oriented(network, writer, value, flow.nbytes * handover.s_per_byte + handover.latency_s, source)
             crossing.append(value)
     if crossing:
         _oriented(network, writer, _any_of(network, crossing, source), handover.latency_s, source)
@@ -130,15 +130,14 @@ def _oriented(network: _Network, near: int, far: int, seconds: float, source: in
 def _cut(network: _Network, count: int, bound: float, costs: Costs) -> list[int]:
     """The side of each eqn in a minimum cut, given that some cut costs `bound` seconds."""
     shape = (network.nodes, network.nodes)
-    exact = csr_array((network.seconds, (network.tails, network.heads)), shape=shape)
-    exact.sum_duplicates()
-    capacity = exact.copy()
-    scaled = np.minimum(np.rint(exact.data * (BOUND / max(bound, SMALLEST_S))), UNCUTTABLE)
-    capacity.data = scaled.astype(np.int32)
+    capacity = csr_array((network.seconds, (network.tails, network.heads)), shape=shape)
+    capacity.sum_duplicates()  # in seconds: integers could leave their range
+    scaled = np.rint(capacity.data * (BOUND / max(bound, SMALLEST_S)))
+    capacity.data = np.minimum(scaled, UNCUTTABLE).astype(np.int32)
     flow = maximum_flow(capacity, count, count + 1).flow
     residual = csr_array(capacity - flow)
     residual.eliminate_zeros()
     near = breadth_first_order(residual, count, return_predecessors=False)
     side = np.ones(network.nodes, np.intp)
     side[near] = 0
-    return np.where(costs.runs, side[:count], -1).tolist()
+    return np.where(costs.runs, side[:count], NOWHERE).tolist()

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import attrs
 import numpy as np
@@ -61,7 +60,9 @@ def _check_can_run(costs: Costs, placement: Placement) -> None:
         if p != NOWHERE and not np.isfinite(costs.seconds[k, p]):
             able = [name for name, s in zip(costs.processors, costs.seconds[k], strict=True) if np.isfinite(s)]
             name, got = costs.program.names[k], placement.processors[k]
-            raise PlanError(f"placement: {name} must be where it can run and is pinned ({', '.join(able)}), got {got!r}")
+            raise PlanError(
+                f"placement: {name} must be where it can run and is pinned ({', '.join(able)}), got {got!r}"
+            )
 
 
 def _placement(costs: Costs, at: Sequence[int], policy: str) -> Placement:
@@ -72,7 +73,7 @@ def _placement(costs: Costs, at: Sequence[int], policy: str) -> Placement:
 
 
 def everything_on(costs: Costs, processor: str) -> Placement:
-    """All eqns on one processor; those that it cannot run, or that are pinned elsewhere, fall to the host or their pin."""
+    """All eqns on one processor; those that it cannot run fall to the host, pinned ones stay where they are pinned."""
     return _placement(costs, costs.asked[:, costs.processors.index(processor)].tolist(), processor)
 
 
@@ -144,7 +145,8 @@ def layerwise(costs: Costs) -> Placement:
 
 
 def _states(costs: Costs) -> list[State]:
-    return list(itertools.product(range(len(costs.processors)), repeat=2))
+    count = range(len(costs.processors))
+    return [(p, q) for p in count for q in count]
 
 
 def _by_producer(costs: Costs) -> dict[int | None, list[Flow]]:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for small programs, profiles, pins and placements, and the exhaustive search that policies must match."""
+"""Hypothesis strategies for small programs and what belongs to them, and the exhaustive search that policies must match."""
 
 import itertools
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ durations = st.sampled_from((0.0, 1e-9, 1e-6, 1.0, 1e3)) | st.floats(1e-9, 1e-3)
 def programs(draw: st.DrawFn, max_eqns: int = 8) -> Program:
     """Programs of 1 to `max_eqns` eqns in several layers and phases.
 
-    They hold elementwise eqns, matrix products, views (reshape), eqns with two results, values read often and never, and
-    donated inputs. Products take one factor from the inputs, so that values grow slowly enough for float32.
+    They hold elementwise eqns, matrix products, views (reshape), eqns with two results, values read often and
+    never, and donated inputs. Products take one factor from the inputs, so that values grow slowly enough for float32.
     """
     with tracing.new_trace() as trace:
         avals = draw(st.lists(st.sampled_from([ShapedArray((n, n), "float32") for n in SIZES]), min_size=1, max_size=3))
@@ -81,7 +81,8 @@ def profiles(draw: st.DrawFn, program: Program, processors: Sequence[str] = ("cp
         able = [p for k, p in enumerate(processors) if k == 0 or draw(st.integers(0, 7)) > 0]
         seconds[key] = {p: draw(durations) for p in able}
     pairs = itertools.permutations(processors, 2)
-    handovers = {pair: Handover(draw(durations), draw(durations) / 1024) for pair in pairs}
+    cheap = draw(st.sampled_from((1.0, 1e-2, 1e-5)))  # dear hand-overs alone would make one processor the best plan
+    handovers = {pair: Handover(draw(durations) * cheap, draw(durations) * cheap / 1024) for pair in pairs}
     host_s = {p: draw(durations) for p in processors}
     return Profile("made up", "svm-fine", tuple(processors), seconds, host_s, handovers)
 
@@ -99,7 +100,7 @@ def pins(draw: st.DrawFn, program: Program, profile: Profile) -> dict[str, str]:
 
 @st.composite
 def cost_tables(draw: st.DrawFn, max_eqns: int = 8, processors: Sequence[str] = ("cpu", "cl-cpu")) -> Costs:
-    """Costs of a random program with pins; each eqn has seconds of its own, unlike in a profile, where equal eqns share."""
+    """Costs of a random program with pins; every eqn has seconds of its own (in a profile equal eqns share theirs)."""
     program = draw(programs(max_eqns))
     profile = draw(profiles(program, processors))
     costs = cost_table(program, profile, draw(pins(program, profile)))

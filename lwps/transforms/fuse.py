@@ -43,50 +43,57 @@ class _Groups:
         self.writer = {v: k for k, eqn in enumerate(program.eqns) for v in eqn.outs}
 
     def add(self, k: int) -> None:
-        """Put eqn `k` into the last chain of its producers' that can take it, or into a new group."""
-        sources = {self.group_of[self.writer[v]] for v in self.program.eqns[k].ins if v in self.writer}
-        candidates = [g for g in sorted(sources, reverse=True) if self._fits(k, g, sources)]
-        if candidates:
-            self._join(k, candidates[0], sources)
-        else:
-            self.group_of[k] = len(self.groups)
-            self.groups.append(_Group([k], self._needs(sources)))
-
-    def _needs(self, sources: Collection[int]) -> int:
+        """Eqn `k` as a group of its own, then joined with the groups of its producers where that is right."""
+        sources = sorted({self.group_of[self.writer[v]] for v in self.program.eqns[k].ins if v in self.writer})
+        mine = len(self.groups)
         needs = 0
         for g in sources:
             needs |= self.groups[g].needs | 1 << g
-        return needs
-
-    def _fits(self, k: int, g: int, sources: Collection[int]) -> bool:
-        group, eqn = self.groups[g], self.program.eqns[k]
-        first = self.program.eqns[group.members[0]]
-        return (
-            self._joinable(k)
-            and self._joinable(group.members[0])
-            and first.phase == eqn.phase
-            and first.outs[0].aval.shape == eqn.outs[0].aval.shape
-            and len(group.members) < MAX_MEMBERS
-            and self._operands([*group.members, k]) <= MAX_OPERANDS
-            # nothing between the chain and this eqn may depend on the chain
-            and not self._needs([s for s in sources if s != g]) >> g & 1
-        )
+        self.groups.append(_Group([k], needs))
+        self.group_of[k] = mine
+        if self._joinable(k):
+            for g in reversed(sources):
+                if self._fits(mine, g):
+                    self._join(mine, g)
 
     def _joinable(self, k: int) -> bool:
         eqn = self.program.eqns[k]
         return eqn.primitive.elementwise and eqn.primitive is not full_p and self.program.names[k] not in self.apart
 
+    def _fits(self, g: int, h: int) -> bool:
+        """Whether two groups may become one: alike, not too large, and nothing in between."""
+        a, b = self.groups[g].members, self.groups[h].members
+        first, second = self.program.eqns[a[0]], self.program.eqns[b[0]]
+        return (
+            self._joinable(b[0])
+            and first.phase == second.phase
+            and first.outs[0].aval.shape == second.outs[0].aval.shape
+            and len(a) + len(b) <= MAX_MEMBERS
+            and self._operands([*a, *b]) <= MAX_OPERANDS
+            and not self._between(g, h)
+            and not self._between(h, g)
+        )
+
+    def _between(self, g: int, h: int) -> bool:
+        """Whether a third group needs `h` and is needed by `g`: a chain of both would wait for itself."""
+        others = self.groups[g].needs & ~(1 << g | 1 << h)
+        return any(others >> x & 1 and group.needs >> h & 1 for x, group in enumerate(self.groups))
+
     def _operands(self, members: Sequence[int]) -> int:
         written = {v for m in members for v in self.program.eqns[m].outs}
         return len({v for m in members for v in self.program.eqns[m].ins} | written)
 
-    def _join(self, k: int, g: int, sources: Collection[int]) -> None:
-        self.group_of[k] = g
-        self.groups[g].members.append(k)
-        gained = self._needs([s for s in sources if s != g])
+    def _join(self, g: int, h: int) -> None:
+        """All of `h` into `g`; `h` stays behind empty."""
+        into, emptied = self.groups[g], self.groups[h]
+        for k in emptied.members:
+            self.group_of[k] = g
+        into.members = sorted([*into.members, *emptied.members])
+        into.needs = (into.needs | emptied.needs) & ~(1 << g | 1 << h)
+        emptied.members, emptied.needs = [], 0
         for other in self.groups:
-            if other is self.groups[g] or other.needs >> g & 1:
-                other.needs |= gained
+            if other is not into and other.needs & (1 << g | 1 << h):
+                other.needs = (other.needs | into.needs | 1 << g) & ~(1 << h)
 
 
 def _emit(program: Program, groups: _Groups) -> Program:
@@ -96,12 +103,13 @@ def _emit(program: Program, groups: _Groups) -> Program:
         - {g}
         for g, group in enumerate(groups.groups)
     ]
+    # a group that was joined to another has no members left and takes no part
     readers: list[list[int]] = [[] for _ in direct]
     for g, sources in enumerate(direct):
         for s in sources:
             readers[s].append(g)
     waiting = [len(sources) for sources in direct]
-    ready = [(groups.groups[g].members[-1], g) for g, n in enumerate(waiting) if n == 0]
+    ready = [(groups.groups[g].members[-1], g) for g, n in enumerate(waiting) if n == 0 and groups.groups[g].members]
     heapq.heapify(ready)
     eqns: list[Eqn] = []
     used, fills = _users(program), _fills(program)

@@ -24,13 +24,16 @@ def run(runner: str, primitive: Primitive, *ins: Any, **params: Any) -> Sequence
 
 
 def run_described(
-    primitive: Primitive, *ins: Any, type: str = "cpu", max_work_group_size: int = 1024, compute_units: int = 2, **params: Any
+    primitive: Primitive,
+    *ins: Any,
+    type: str = "cpu",
+    max_work_group_size: int = 1024,
+    compute_units: int = 2,
+    **params: Any,
 ) -> Sequence[np.ndarray]:
     """The results on the first OpenCL CPU device, with another description of it."""
     changes = {"type": type, "max_work_group_size": max_work_group_size, "compute_units": compute_units}
-    described = {
-        name: (*found[:3], attrs.evolve(found[3], **changes)) for name, found in processors._opencl().items()
-    }
+    described = {name: (*found[:3], attrs.evolve(found[3], **changes)) for name, found in processors._opencl().items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processors, "_opencl", lambda: described)
         return testing.run_primitive(primitive, *ins, processor="cl-cpu", **params)

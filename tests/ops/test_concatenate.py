@@ -45,12 +45,17 @@ def test_it_splits_along_the_other_axes():
 @pytest.mark.parametrize(
     ("xs", "axis", "error", "message"),
     [
-        ([np.ones((2, 3)), np.ones((2, 4))], 0, TypeError, r"concatenate: arrays must have one dtype and agree .* float64\[2,4\]"),
+        (
+            [np.ones((2, 3)), np.ones((2, 4))],
+            0,
+            TypeError,
+            r"concatenate: arrays must have one dtype and agree .* float64\[2,4\]",
+        ),
         ([np.ones(2), np.ones(2, np.float32)], 0, TypeError, "concatenate: arrays must have one dtype"),
         ([np.ones(2), np.ones((2, 2))], 0, TypeError, "concatenate: arrays must have one dtype and agree"),
         ([np.ones(2)], 1, ValueError, "concatenate: axes must be different ones of 1"),
     ],
-)  # fmt: skip
+)
 def test_refusals_say_what_must_hold(xs, axis, error, message):
     with pytest.raises(error, match=message):
         concatenate(xs, axis)

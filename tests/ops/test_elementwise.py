@@ -67,14 +67,21 @@ def test_unary_matches_the_float64_reference(place, name, shape, seed):
 
 @on_each_place
 @pytest.mark.parametrize("name", BINARY)
-@given(shapes=pairs, seed=seeds)
-def test_binary_broadcasts_and_matches_the_float64_reference(place, name, shapes, seed):
+@given(shape=shapes, seed=seeds)
+def test_binary_matches_the_float64_reference(place, name, shape, seed):
     primitive, reference = BINARY[name]
-    x, y = (uniform(seed + k, s, 0.1, 1e3) for k, s in enumerate(shapes))
+    x, y = (uniform(seed + k, shape, 0.1, 1e3) for k in range(2))
     (z,) = run(primitive, x, y, place=place)
     want = reference(x.astype(np.float64), y.astype(np.float64))
-    assert z.shape == want.shape
     np.testing.assert_allclose(z, want, rtol=1e-6, atol=1e-4 if name == "sub" else 0)
+
+
+@on_each_place
+@given(shapes=pairs, seed=seeds)
+def test_inputs_broadcast_as_in_numpy(place, shapes, seed):
+    x, y = (uniform(seed + k, s, -1, 1) for k, s in enumerate(shapes))
+    (z,) = run(ew.sub_p, x, y, place=place)
+    np.testing.assert_array_equal(z, x - y)
 
 
 @on_each_place
@@ -126,10 +133,10 @@ def test_nan_and_infinities_come_out_as_in_numpy(place, name):
 
 
 @on_each_place
-@given(shapes=triples, seed=seeds)
-def test_where_chooses_by_element(place, shapes, seed):
-    cond = uniform(seed, shapes[0], 0, 1) < 0.5
-    x, y = uniform(seed + 1, shapes[1], -1, 1), uniform(seed + 2, shapes[2], -1, 1)
+@pytest.mark.parametrize("shapes", [((3, 41),) * 3, ((3, 1), (3, 41), (41,)), ((41,), (), (3, 1))], ids=str)
+def test_where_chooses_by_element(place, shapes):
+    cond = uniform(0, shapes[0], 0, 1) < 0.5
+    x, y = uniform(1, shapes[1], -1, 1), uniform(2, shapes[2], -1, 1)
     (z,) = run(ew.where_p, cond, x, y, place=place)
     np.testing.assert_array_equal(z, np.where(cond, x, y))
 
@@ -161,8 +168,16 @@ def test_broadcast_to_repeats(place, shapes, seed):
 @on_each_place
 @pytest.mark.parametrize(
     ("value", "dtype"),
-    [(0.1, "float32"), (-np.inf, "float32"), (np.nan, "float32"), (1e-42, "float32"), (-(2**31), "int32")]
-    + [(2**32 - 1, "uint32"), (255, "uint8"), (True, "bool")],
+    [
+        (0.1, "float32"),
+        (-np.inf, "float32"),
+        (np.nan, "float32"),
+        (1e-42, "float32"),
+        (-(2**31), "int32"),
+        (2**32 - 1, "uint32"),
+        (255, "uint8"),
+        (True, "bool"),
+    ],
 )
 def test_full_holds_exactly_the_number(place, value, dtype):
     (y,) = run(ew.full_p, place=place, shape=(2, 3), value=value, dtype=dtype)
@@ -175,12 +190,10 @@ def test_full_holds_exactly_the_number(place, value, dtype):
 @pytest.mark.parametrize("name", [n for n in UNARY if n != "stop_gradient"])
 @given(shape=shapes, seed=seeds)
 def test_vjp_of_unary_matches_differences(check_vjp, name, shape, seed):
-    x = np.random.default_rng(seed).uniform(0.5, 2, shape)  # away from relu's corner and from log's end
-    x = (
-        x * np.where(np.random.default_rng(seed + 1).random(shape) < 0.5, -1, 1)
-        if name in ("relu", "neg", "tanh")
-        else x
-    )
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0.5, 2, shape)  # away from relu's corner and from log's end
+    if name in ("relu", "neg", "tanh"):
+        x *= rng.choice((-1, 1), shape)
     check_vjp(UNARY[name][0], x, seed=seed)
 
 
@@ -319,9 +332,21 @@ def test_costs_count_operations_and_bytes():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: ew.add(np.ones(2), np.ones(3)), TypeError, r"add: shapes must broadcast together, got float64\[2\], float64\[3\]"),
-        (lambda: ew.exp_p.bind(np.ones(2, np.int32)), TypeError, r"exp: inputs must share one dtype of float32, float64, got int32\[2\]"),
-        (lambda: ew.add_p.bind(np.ones(2), np.ones(2, np.float32)), TypeError, "add: inputs must share one dtype .* use astype"),
+        (
+            lambda: ew.add(np.ones(2), np.ones(3)),
+            TypeError,
+            r"add: shapes must broadcast together, got .*\[2\], .*\[3\]",
+        ),
+        (
+            lambda: ew.exp_p.bind(np.ones(2, np.int32)),
+            TypeError,
+            r"exp: inputs must share one dtype of .*, got int32\[2\]",
+        ),
+        (
+            lambda: ew.add_p.bind(np.ones(2), np.ones(2, np.float32)),
+            TypeError,
+            "add: inputs must share one dtype .* use astype",
+        ),
         (lambda: ew.add(np.ones(2, np.int32), np.ones(2, np.uint32)), TypeError, "add: int32 and uint32 do not mix"),
         (lambda: ew.full((2,), 300, "uint8"), TypeError, "full: the value must fit uint8, got 300"),
         (lambda: ew.full((2,), 0.5, "int32"), TypeError, "full: the value must fit int32, got 0.5"),
@@ -334,7 +359,7 @@ def test_costs_count_operations_and_bytes():
         (lambda: ew.logical_and(np.ones(2), np.ones(2)), TypeError, "logical_and: inputs must share one dtype of bool"),
         (lambda: ew.neg(np.ones(2, np.uint8)), TypeError, "neg: inputs must share one dtype"),
     ],
-)  # fmt: skip
+)
 def test_refusals_say_what_must_hold(call, error, message):
     with pytest.raises(error, match=message):
         call()

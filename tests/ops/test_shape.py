@@ -216,20 +216,36 @@ def test_pad_splits_along_axes_without_padding_only():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: shape_ops.reshape(x, (4, 2)), TypeError, r"reshape: the new shape must have 6 elements, got float64\[2,3\]"),
+        (
+            lambda x: shape_ops.reshape(x, (4, 2)),
+            TypeError,
+            r"reshape: the new shape must have 6 elements, got float64\[2,3\]",
+        ),
         (lambda x: shape_ops.reshape(x, (4, -1)), ValueError, "reshape: 6 elements must divide evenly"),
-        (lambda x: shape_ops.reshape(x, (-1, -1)), ValueError, "reshape: sizes must be at least 0, one of them may be -1"),
+        (
+            lambda x: shape_ops.reshape(x, (-1, -1)),
+            ValueError,
+            "reshape: sizes must be at least 0, one of them may be -1",
+        ),
         (lambda x: shape_ops.transpose(x, (0, 0)), ValueError, "transpose: axes must be different ones of 2"),
         (lambda x: shape_ops.transpose(x, (0,)), ValueError, "transpose: axes must be the 2 axes of the array"),
         (lambda x: shape_ops.slice(x, (0, 0), (2, 4)), ValueError, "slice: must have 0 <= start <= stop <= size"),
         (lambda x: shape_ops.slice(x, (0, 0), (2, 3), (1, -1)), ValueError, "slice: .* strides >= 1"),
-        (lambda x: shape_ops.slice(x, (1,), (2,)), ValueError, "slice: must have a start, stop and stride for each axis"),
+        (
+            lambda x: shape_ops.slice(x, (1,), (2,)),
+            ValueError,
+            "slice: must have a start, stop and stride for each axis",
+        ),
         (lambda x: shape_ops.pad(x, (-1, 0), (0, 0)), ValueError, "pad: padding must not be negative, .* use slice"),
         (lambda x: shape_ops.pad(x, (1,), (0,)), ValueError, "pad: must have low, high and interior for each axis"),
-        (lambda x: shape_ops.squeeze(x, 0), TypeError, r"squeeze: axes must have one element, got axes \(0,\) of float64\[2,3\]"),
+        (
+            lambda x: shape_ops.squeeze(x, 0),
+            TypeError,
+            r"squeeze: axes must have one element, got axes \(0,\) of float64\[2,3\]",
+        ),
         (lambda x: shape_ops.expand_dims(x, 5), ValueError, "expand_dims: axes must be different ones of 3"),
     ],
-)  # fmt: skip
+)
 def test_refusals_say_what_must_hold(call, error, message):
     with pytest.raises(error, match=message):
         call(np.ones((2, 3)))

@@ -112,3 +112,26 @@ def test_fusion_does_not_cross_phases():
     for eqn in fuse(program).eqns:
         if eqn.primitive.name == "fused":
             assert {e.phase for e in eqn.params["body"].eqns if e.ins} == {eqn.phase}
+
+
+def test_chains_that_meet_become_one():
+    def momentum(p, m, g):
+        m = 0.9 * m + (g + 0.1 * p)
+        return p - 0.1 * m, m
+
+    program = simplify(lwps.trace(momentum, X, X, X))
+    after = fuse(program)
+    assert names(after) == ["fused"]
+    same(program, after, DATA, DATA + 1, DATA * 2)
+
+
+def test_chains_that_meet_are_not_joined_around_what_lies_between():
+    def f(x):
+        a = ew.exp(x)
+        b = ew.tanh(x * a.sum())  # b needs a through the sum
+        return a * b
+
+    program = simplify(lwps.trace(f, X))
+    after = fuse(program)
+    core.check_program(after)
+    same(program, after, DATA)
