@@ -176,28 +176,25 @@ def bench_command(
         model, net, _integers(batch), image_size, channels, placements.split(","), machine, rounds, lambda line: err.print(line, style="dim")
     )
     out.print(f"machine: {machine.describe()}", highlight=False)
-    out.print(_bench_table(rows))
+    for table in _bench_tables(rows):
+        out.print(table)
+    out.print("/ single: time by the faster single processor's, median over rounds; handed: values handed over a step")
     _write(json, {"machine": machine.describe(), "rows": [attrs.asdict(r) for r in rows]})
 
 
-def _bench_table(rows: Sequence[BenchRow]) -> Table:
-    table = Table("batch", "placement", "measured", "min - max", "predicted", "objective", "/ best single", "images/s", "MB", "hand-overs", "eqns")
-    for r in rows:
-        t = r.step_s
-        table.add_row(
-            str(r.batch),
-            r.placement,
-            f"{t.median * 1e3:.2f} ms",
-            f"{t.min * 1e3:.1f} - {t.max * 1e3:.1f}",
-            f"{r.predicted_s * 1e3:.2f} ms",
-            f"{r.objective_s * 1e3:.2f} ms",
-            f"{r.paired:.3f}",
-            f"{r.images_per_s:.1f}",
-            f"{r.peak_bytes / 1e6:.0f}",
-            str(r.handovers),
-            ", ".join(f"{n} {p}" for p, n in r.eqns.items()),
-        )
-    return table
+def _bench_tables(rows: Sequence[BenchRow]) -> list[Table]:
+    """A table for each batch size; what does not fit a terminal's width is in the JSON."""
+    tables = []
+    for batch in dict.fromkeys(r.batch for r in rows):
+        mine = [r for r in rows if r.batch == batch]
+        title = f"{mine[0].model}, batch {batch}, {mine[0].image_size} pixels: ms a step, median of {mine[0].step_s.runs}"
+        table = Table("placement", "measured", "predicted", "objective", "/ single", "MB", "handed", "eqns", title=title)
+        for r in mine:
+            seconds = (f"{s * 1e3:.2f}" for s in (r.step_s.median, r.predicted_s, r.objective_s))
+            where = " ".join(f"{p}:{n}" for p, n in r.eqns.items())
+            table.add_row(r.placement, *seconds, f"{r.paired:.3f}", f"{r.peak_bytes / 1e6:.0f}", str(r.handovers), where)
+        tables.append(table)
+    return tables
 
 
 def _integers(text: str) -> list[int]:

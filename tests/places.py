@@ -13,6 +13,7 @@ GPU = Device("gpu", compute_units=4, max_work_group_size=256)
 AS_GPU = tuple(f"{name} as gpu" for name in PROCESSORS if name.startswith("cl-cpu"))
 PLACES = (*PROCESSORS, *AS_GPU)
 
+on_each_processor = pytest.mark.parametrize("processor", PROCESSORS)
 on_each_place = pytest.mark.parametrize("place", PLACES)
 on_each_device = pytest.mark.parametrize("place", PLACES[1:])  # all but the host
 

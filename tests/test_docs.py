@@ -43,7 +43,7 @@ class Block:
 def blocks(text):
     """The blocks that run: Python that is no file."""
     found = list(FENCE.finditer(text))
-    for block, after in zip(found, [*found[1:], None], strict=True):
+    for block, after in zip(found, [*found, None][1:], strict=True):
         if block[1] != "python" or FILE.match(block[2]):
             continue
         shown = after is not None and after[1] == "text" and not text[block.end() : after.start()].strip()

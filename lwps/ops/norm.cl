@@ -29,26 +29,24 @@ tile my_tile(int rows, int channels, int chunk)
 
 // --- forward ----------------------------------------------------------------------
 
-// Of x - shift, mean over a chunk and sum of squared distances from it, by the
-// corrected two-pass algorithm. The shift is the first row of all: numbers far from
-// zero keep their digits, and a constant has exactly no variance. x points at the tile.
+// Of x - shift, mean over a chunk and sum of squared distances from it. The shift is
+// the first row of all: numbers far from zero keep their digits, and a constant has
+// exactly no variance. x points at the tile.
 inline void tile_moments(global float *mean, global float *m2, global const float *x,
                          global const float *shift, int n, size_t stride, int width)
 {
-    float sum[COLUMNS], square[COLUMNS], middle[COLUMNS];
+    float sum[COLUMNS], square[COLUMNS];
     EACH_COLUMN sum[c] = square[c] = 0;
     for (int r = 0; r < n; r++)
         EACH_COLUMN sum[c] += x[r * stride + c] - shift[c];
-    EACH_COLUMN middle[c] = sum[c] / n;
-    EACH_COLUMN sum[c] = 0;
+    EACH_COLUMN sum[c] /= n;
     for (int r = 0; r < n; r++)
         EACH_COLUMN {
-            const float d = x[r * stride + c] - shift[c] - middle[c];
-            sum[c] += d;
+            const float d = x[r * stride + c] - shift[c] - sum[c];
             square[c] += d * d;
         }
-    EACH_COLUMN mean[c] = middle[c] + sum[c] / n;
-    EACH_COLUMN m2[c] = square[c] - sum[c] * sum[c] / n;
+    EACH_COLUMN mean[c] = sum[c];
+    EACH_COLUMN m2[c] = square[c];
 }
 
 KERNEL void chunk_moments(global float *means, global float *m2s, global const float *x,
@@ -68,8 +66,8 @@ KERNEL void chunk_moments(global float *means, global float *m2s, global const f
         tile_moments(means, m2s, x, shift, n, channels, t.width);
 }
 
-// One work-item does COLUMNS channels: moments of all rows, by the same algorithm, and
-// the gain scale/std.
+// One work-item does COLUMNS channels: moments of all rows, whose mean the second pass
+// corrects, and the gain scale/std.
 KERNEL void combine_moments(global float *mean, global float *var, global float *gain,
                             global const float *means, global const float *m2s,
                             global const float *x, global const float *scale, int rows,
@@ -96,9 +94,8 @@ KERNEL void combine_moments(global float *mean, global float *var, global float 
         }
     }
     EACH_COLUMN {
-        const float rest = sum[c] / rows;
-        const float variance = square[c] / rows - rest * rest;
-        mean[col + c] = x[col + c] + (middle[c] + rest);
+        const float variance = square[c] / rows;
+        mean[col + c] = x[col + c] + (middle[c] + sum[c] / rows);
         var[col + c] = variance;
         gain[col + c] = scale[col + c] / sqrt(variance + eps);
     }

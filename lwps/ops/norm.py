@@ -149,34 +149,31 @@ def _sum_rows(x: np.ndarray, out: np.ndarray) -> None:
 def _chunk_moments(mean: np.ndarray, m2: np.ndarray, x: np.ndarray, shift: np.ndarray, block: np.ndarray) -> None:
     """Of `x - shift`, mean over a chunk and sum of squared distances from it.
 
-    The corrected two-pass algorithm (Chan, Golub, LeVeque, The American Statistician 37(3), 1983). The shift is the
-    first row of all: numbers far from zero keep their digits, and a constant has exactly no variance.
+    The shift is the first row of all: numbers far from zero keep their digits, and a constant has exactly no variance.
     """
     d = block[: len(x)]
     np.subtract(x, shift, out=d)
     _sum_rows(d, mean)
     mean /= len(x)
     d -= mean
-    _sum_rows(d, m2)
-    rest = m2 / len(x)
     np.square(d, out=d)
     _sum_rows(d, m2)
-    mean += rest
-    m2 -= rest * rest * len(x)
 
 
 def _combine_moments(mean: np.ndarray, var: np.ndarray, means: np.ndarray, m2s: np.ndarray, rows: int) -> None:
-    """Moments of all rows from those of chunks, by the same algorithm."""
+    """Moments of all rows from those of chunks, in two passes of which the second corrects the mean.
+
+    Chan, Golub, LeVeque, The American Statistician 37(3), 1983.
+    """
     chunk = chunk_rows(rows)
     weights = np.full(len(means), chunk / rows, means.dtype)
     weights[-1] = (rows - chunk * (len(means) - 1)) / rows  # only the last may be shorter
     np.dot(weights, means, out=mean)
     means -= mean
-    rest = np.dot(weights, means)
+    mean += np.dot(weights, means)
     np.square(means, out=means)
     np.dot(weights, means, out=var)
-    var += m2s.sum(axis=0) / rows - rest * rest
-    mean += rest
+    var += m2s.sum(axis=0) / rows
 
 
 def _batch_norm_launch(

@@ -105,7 +105,7 @@ def _add_handovers(
             readers.append(terminals[target])
         if readers:
             value = _any_of(network, readers, source)
-            _oriented(network, writer, value, flow.nbytes * handover.s_per_byte + handover.latency_s, source)
+            _oriented(network, writer, value, flow.nbytes * handover.s_per_byte, source)
             crossing.append(value)
     if crossing:
         _oriented(network, writer, _any_of(network, crossing, source), handover.latency_s, source)

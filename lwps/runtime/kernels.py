@@ -2,6 +2,7 @@
 
 import importlib.resources
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -78,7 +79,9 @@ class KernelCache:
     def _build(self, source: str, options: str) -> cl.Program:
         program = cl.Program(self.context, source)
         try:
-            return program.build(options.split(), cache_dir=False)
+            with warnings.catch_warnings():  # remarks of a compiler that kernels cannot mend
+                warnings.simplefilter("ignore", cl.CompilerWarning)
+                return program.build(options.split(), cache_dir=False)
         except cl.RuntimeError as error:
             numbered = "\n".join(f"{k:4} {line}" for k, line in enumerate(source.split("\n"), 1))
             raise KernelBuildError(f"kernel: must build with options {options!r}, got\n{error}\n{numbered}") from error

@@ -21,6 +21,7 @@ def _opencl() -> dict[str, tuple[cl.Context, cl.CommandQueue, KernelCache, Devic
     return found
 
 
+GUARD = 64  # bytes behind every buffer that no kernel may change
 PROCESSORS = ("cpu", *_opencl())
 
 
@@ -46,15 +47,24 @@ def run_primitive(primitive: Primitive, *ins: Any, processor: str, **params: Any
         for k, arg in enumerate(launch.args):
             kernel.set_arg(k, buffers[arg.kind, arg.index] if isinstance(arg, Operand) else arg)
         cl.enqueue_nd_range_kernel(queue, kernel, launch.global_size, launch.local_size)
-    for k, out in enumerate(outs):
-        if out.nbytes:
-            cl.enqueue_copy(queue, out, buffers["out", k])
-    queue.finish()
+    sizes = {("in", k): x for k, x in enumerate(arrays)} | {("out", k): x for k, x in enumerate(outs)}
+    sizes |= {("scratch", k): x for k, x in enumerate(scratch)}
+    for key, x in sizes.items():
+        _read_back(queue, buffers[key], x, f"{primitive.name}: {key[0]} {key[1]}", key[0] == "out")
     return tuple(outs)
 
 
 def _buffer(context: cl.Context, x: np.ndarray) -> cl.Buffer:
-    flags = cl.mem_flags.READ_WRITE
-    if x.nbytes == 0:
-        return cl.Buffer(context, flags, 4)
-    return cl.Buffer(context, flags | cl.mem_flags.COPY_HOST_PTR, hostbuf=x)
+    """A buffer of the bytes of `x` and a guard behind them."""
+    content = np.concatenate([x.reshape(-1).view(np.uint8), np.full(GUARD, 0xA5, np.uint8)])
+    return cl.Buffer(context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR, hostbuf=content)
+
+
+def _read_back(queue: cl.CommandQueue, buffer: cl.Buffer, x: np.ndarray, name: str, keep: bool) -> None:
+    """Check the guard; with `keep` the bytes before it are those of `x` now."""
+    content = np.empty(x.nbytes + GUARD, np.uint8)
+    cl.enqueue_copy(queue, content, buffer)
+    if (content[x.nbytes :] != 0xA5).any():
+        raise AssertionError(f"{name} must end after {x.nbytes} bytes, got writes behind its end")
+    if keep:
+        x.reshape(-1).view(np.uint8)[...] = content[: x.nbytes]

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for small programs and what belongs to them, and the exhaustive search that policies must match."""
+"""Hypothesis strategies for small programs and their costs, and the exhaustive search that policies must match."""
 
 import itertools
 from collections.abc import Sequence

@@ -46,7 +46,11 @@ def instruction_overhead(machine, name):
             np.add(x, y, out=out)
         own = (time.perf_counter() - begin) / 10000
         return step_s / N - own, step_s / N
-    calls = [c for c, i in zip(executable._calls, executable.lowered.instructions, strict=True) if getattr(i, "eqn", None) is not None]
+    calls = [
+        c
+        for c, i in zip(executable._calls, executable.lowered.instructions, strict=True)
+        if getattr(i, "eqn", None) is not None
+    ]
     samples = []
     for _ in range(11):
         begin = time.perf_counter()

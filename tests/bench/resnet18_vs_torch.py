@@ -101,17 +101,23 @@ def main():
         return lwps.optim.sgd(lr, 0.9)
 
     machine = lwps.Machine.detect(memory=options.memory)
-    step = lwps.jit(train_step_of(model, optimizer), placement=options.placement, donate_argnums=(0, 1, 2), machine=machine)
+    step = lwps.jit(
+        train_step_of(model, optimizer), placement=options.placement, donate_argnums=(0, 1, 2), machine=machine
+    )
     opt_state = optimizer(0.01).init(params)
     worst = 0.0
     for k in range(options.steps):
         params, state, opt_state, loss, _ = step(params, state, opt_state, images[k], labels[k], np.float32(0.01))
         theirs.zero_grad()
-        out = tnn.functional.cross_entropy(net(torch.from_numpy(images[k].transpose(0, 3, 1, 2).copy())), torch.from_numpy(labels[k]).long())
+        out = tnn.functional.cross_entropy(
+            net(torch.from_numpy(images[k].transpose(0, 3, 1, 2).copy())), torch.from_numpy(labels[k]).long()
+        )
         out.backward()
         theirs.step()
         worst = max(worst, abs(float(loss) - out.item()))
-        print(f"step {k}: lwps {float(loss):.6f}  PyTorch {out.item():.6f}  difference {abs(float(loss) - out.item()):.1e}")
+        print(
+            f"step {k}: lwps {float(loss):.6f}  PyTorch {out.item():.6f}  difference {abs(float(loss) - out.item()):.1e}"
+        )
     print(f"largest difference {worst:.1e} (at most 1e-3), placement {options.placement}, {machine.describe()}")
     return worst > 1e-3
 

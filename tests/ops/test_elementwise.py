@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
 
 from lwps import tracing
-from lwps.core import ShapedArray, aval_of
+from lwps.core import Eqn, Program, ShapedArray, Var, aval_of
 from lwps.ops import elementwise as ew
-from tests.places import on_each_place, run
+from lwps.ops.fused import fused_p
+from tests.places import on_each_place, on_each_processor, run
 
 seeds = st.integers(0, 2**32 - 1)
 shapes = array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=19)  # 19: two vectors of 8 and a rest
@@ -51,29 +52,39 @@ def uniform(seed, shape, low, high):
     return np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
 
 
+def run_together(primitives, *ins, place, params=None):
+    """The result of each primitive on the same inputs, by one chain: one kernel to build instead of many."""
+    in_vars = tuple(Var(aval_of(x)) for x in ins)
+    eqns = []
+    for primitive, own in zip(primitives, params or [{}] * len(primitives), strict=True):
+        (aval,) = primitive.aval(*map(aval_of, ins), **own)
+        eqns.append(Eqn(primitive, in_vars, (Var(aval),), own))
+    body = Program(in_vars, tuple(eqns), tuple(e.outs[0] for e in eqns))
+    return run(fused_p, *ins, place=place, body=body)
+
+
 # --- values ---------------------------------------------------------------------------------------
 
 
-@on_each_place
+@on_each_processor
 @pytest.mark.parametrize("name", UNARY)
 @given(shape=shapes, seed=seeds)
-def test_unary_matches_the_float64_reference(place, name, shape, seed):
+def test_unary_matches_the_float64_reference(processor, name, shape, seed):
     primitive, reference, low, high = UNARY[name]
     x = uniform(seed, shape, low, high)
-    (y,) = run(primitive, x, place=place)
+    (y,) = run(primitive, x, place=processor)
     assert (y.shape, y.dtype) == (shape, np.float32)
     np.testing.assert_allclose(y, reference(x.astype(np.float64)), rtol=1e-6, atol=1e-37)
 
 
-@on_each_place
-@pytest.mark.parametrize("name", BINARY)
+@on_each_processor
 @given(shape=shapes, seed=seeds)
-def test_binary_matches_the_float64_reference(place, name, shape, seed):
-    primitive, reference = BINARY[name]
+def test_binary_matches_the_float64_reference(processor, shape, seed):
     x, y = (uniform(seed + k, shape, 0.1, 1e3) for k in range(2))
-    (z,) = run(primitive, x, y, place=place)
-    want = reference(x.astype(np.float64), y.astype(np.float64))
-    np.testing.assert_allclose(z, want, rtol=1e-6, atol=1e-4 if name == "sub" else 0)
+    results = run_together([primitive for primitive, _ in BINARY.values()], x, y, place=processor)
+    for (name, (_, reference)), z in zip(BINARY.items(), results, strict=True):
+        want = reference(x.astype(np.float64), y.astype(np.float64))
+        np.testing.assert_allclose(z, want, rtol=1e-6, atol=1e-4 if name == "sub" else 0, err_msg=name)
 
 
 @on_each_place
@@ -84,52 +95,45 @@ def test_inputs_broadcast_as_in_numpy(place, shapes, seed):
     np.testing.assert_array_equal(z, x - y)
 
 
-@on_each_place
-@pytest.mark.parametrize("name", [*BINARY, *COMPARISONS])
+@on_each_processor
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint32"])
-def test_integers_are_exact_and_wrap_as_in_numpy(place, name, dtype):
-    primitive, reference = {**BINARY, **COMPARISONS}[name]
-    if name == "div":
-        pytest.skip("of floats only")
+def test_integers_are_exact_and_wrap_as_in_numpy(processor, dtype):
+    ops = {name: row for name, row in {**BINARY, **COMPARISONS}.items() if name != "div"}
     rng = np.random.default_rng(0)
     low = -1000 if dtype == "int32" else 0  # signed overflow is undefined in OpenCL C
     x, y = (rng.integers(low, 256 if dtype == "uint8" else 2000, (3, 41)).astype(dtype) for _ in range(2))
-    (z,) = run(primitive, x, y, place=place)
-    np.testing.assert_array_equal(z, reference(x, y))
+    results = run_together([primitive for primitive, _ in ops.values()], x, y, place=processor)
+    for (name, (_, reference)), z in zip(ops.items(), results, strict=True):
+        np.testing.assert_array_equal(z, reference(x, y), err_msg=name, strict=True)
 
 
-@on_each_place
-@pytest.mark.parametrize("name", COMPARISONS)
+@on_each_processor
 @given(shape=shapes, seed=seeds)
-def test_comparisons_give_bool(place, name, shape, seed):
-    primitive, reference = COMPARISONS[name]
+def test_comparisons_give_bool(processor, shape, seed):
     x, y = (np.round(uniform(seed + k, shape, -2, 2)) for k in range(2))  # few values: many are equal
-    (z,) = run(primitive, x, y, place=place)
-    assert z.dtype == np.bool_
-    np.testing.assert_array_equal(z, reference(x, y))
+    results = run_together([primitive for primitive, _ in COMPARISONS.values()], x, y, place=processor)
+    for (name, (_, reference)), z in zip(COMPARISONS.items(), results, strict=True):
+        assert z.dtype == np.bool_
+        np.testing.assert_array_equal(z, reference(x, y), err_msg=name)
 
 
-@on_each_place
-@pytest.mark.parametrize("name", LOGICAL)
-def test_logical_ops_and_not(place, name):
-    primitive, reference = LOGICAL[name]
+@on_each_processor
+def test_logical_ops(processor):
     x, y = np.array([True, True, False, False]), np.array([True, False, True, False])
-    np.testing.assert_array_equal(run(primitive, x, y, place=place)[0], reference(x, y))
-    np.testing.assert_array_equal(run(ew.logical_not_p, x, place=place)[0], ~x)
+    both, either = run_together([ew.logical_and_p, ew.logical_or_p], x, y, place=processor)
+    np.testing.assert_array_equal(both, x & y)
+    np.testing.assert_array_equal(either, x | y)
+    np.testing.assert_array_equal(run(ew.logical_not_p, x, place=processor)[0], ~x)
 
 
-@on_each_place
-@pytest.mark.parametrize("name", [*(n for n in UNARY), *BINARY, *COMPARISONS])
-def test_nan_and_infinities_come_out_as_in_numpy(place, name):
+@on_each_processor
+def test_nan_and_infinities_come_out_as_in_numpy(processor):
+    pairs = np.repeat(SPECIAL, len(SPECIAL)), np.tile(SPECIAL, len(SPECIAL))
     with np.errstate(all="ignore"):
-        if name in UNARY:
-            primitive, reference = UNARY[name][:2]
-            ins = (SPECIAL,)
-        else:
-            primitive, reference = {**BINARY, **COMPARISONS}[name]
-            ins = (np.repeat(SPECIAL, len(SPECIAL)), np.tile(SPECIAL, len(SPECIAL)))
-        (y,) = run(primitive, *ins, place=place)
-        np.testing.assert_allclose(y, reference(*ins), rtol=1e-6)
+        for ops, ins in ((UNARY, (SPECIAL,)), ({**BINARY, **COMPARISONS}, pairs)):
+            results = run_together([row[0] for row in ops.values()], *ins, place=processor)
+            for (name, row), y in zip(ops.items(), results, strict=True):
+                np.testing.assert_allclose(y, row[1](*ins), rtol=1e-6, err_msg=name)
 
 
 @on_each_place
@@ -146,26 +150,30 @@ def test_where_keeps_the_other_side_from_what_it_does_not_choose():
     np.testing.assert_array_equal(z, [1, 2])
 
 
-@on_each_place
+@on_each_processor
 @pytest.mark.parametrize("source", ew.C_TYPES)
-@pytest.mark.parametrize("target", ew.C_TYPES)
-def test_astype_converts_as_numpy(place, source, target):
-    values = [0, 1, 2, 3.75, 200] + ([] if "u" in source + target or source == "bool" else [-1, -3.75])
-    x = np.array(values).astype(source)
-    (y,) = run(ew.astype_p, x, place=place, dtype=target)
-    np.testing.assert_array_equal(y, x.astype(target))
+def test_astype_converts_as_numpy(processor, source):
+    for values in ([0, 1, 2, 3.75, 200], [-1, -3.75, 0.5]):
+        targets = [t for t in ew.C_TYPES if min(values) >= 0 or "u" not in t]
+        if min(values) < 0 and (source == "bool" or "u" in source):
+            continue
+        x = np.array(values).astype(source)
+        params = [{"dtype": t} for t in targets]
+        results = run_together([ew.astype_p] * len(targets), x, place=processor, params=params)
+        for target, y in zip(targets, results, strict=True):
+            np.testing.assert_array_equal(y, x.astype(target), strict=True)
 
 
-@on_each_place
+@on_each_processor
 @given(shapes=pairs, seed=seeds)
-def test_broadcast_to_repeats(place, shapes, seed):
+def test_broadcast_to_repeats(processor, shapes, seed):
     x = uniform(seed, shapes[0], -1, 1)
     shape = np.broadcast_shapes(*shapes)
-    (y,) = run(ew.broadcast_to_p, x, place=place, shape=shape)
+    (y,) = run(ew.broadcast_to_p, x, place=processor, shape=shape)
     np.testing.assert_array_equal(y, np.broadcast_to(x, shape))
 
 
-@on_each_place
+@on_each_processor
 @pytest.mark.parametrize(
     ("value", "dtype"),
     [
@@ -179,8 +187,8 @@ def test_broadcast_to_repeats(place, shapes, seed):
         (True, "bool"),
     ],
 )
-def test_full_holds_exactly_the_number(place, value, dtype):
-    (y,) = run(ew.full_p, place=place, shape=(2, 3), value=value, dtype=dtype)
+def test_full_holds_exactly_the_number(processor, value, dtype):
+    (y,) = run(ew.full_p, place=processor, shape=(2, 3), value=value, dtype=dtype)
     np.testing.assert_array_equal(y, np.full((2, 3), value, dtype))
 
 

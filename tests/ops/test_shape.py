@@ -47,10 +47,10 @@ def test_transpose_matches_numpy(place, case):
 
 @on_each_place
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("axes", [(1, 0, 2), (2, 1, 0)])
-def test_transpose_of_every_dtype(place, dtype, axes):
+def test_transpose_of_every_dtype(place, dtype):
     x = numbered((9, 17, 21), dtype)
-    np.testing.assert_array_equal(run(transpose_p, x, place=place, axes=axes)[0], x.transpose(axes))
+    for axes in ((1, 0, 2), (2, 1, 0)):
+        np.testing.assert_array_equal(run(transpose_p, x, place=place, axes=axes)[0], x.transpose(axes))
 
 
 @on_each_place

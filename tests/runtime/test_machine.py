@@ -31,7 +31,9 @@ def test_without_an_opencl_platform_everything_runs_on_cpu_and_one_line_says_wha
     # a folder without .icd files: the loader finds no platform; the variable must name it with a trailing slash
     empty = tmp_path / "vendors"
     empty.mkdir()
-    code = "import pyopencl as cl\ndef none(): raise cl.LogicError('clGetPlatformIDs', -1001)\ncl.get_platforms = none\n"
+    code = (
+        "import pyopencl as cl\ndef none(): raise cl.LogicError('clGetPlatformIDs', -1001)\ncl.get_platforms = none\n"
+    )
     env = {**os.environ, "OCL_ICD_VENDORS": f"{empty}/", "LWPS_CACHE_DIR": ""}
     done = subprocess.run([sys.executable, "-c", code + WITHOUT_DRIVERS], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -96,5 +98,3 @@ def test_large_values_are_refused_by_name_where_one_allocation_cannot_hold_them(
     machine = Machine.detect(["cpu"])
     with pytest.raises(MemoryError, match=r"must hold 4096 bytes for one value, got a limit of 1024"):
         lwps.compile(program, lwps.Placement.everywhere(program, "cpu"), machine)
-
-

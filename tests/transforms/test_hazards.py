@@ -61,7 +61,12 @@ def test_a_read_at_a_wrong_offset_is_refused():
 def test_a_missing_copy_is_refused():
     device = Range("arena0@gpu", 0, 64, 0)
     host = Range("arena0@cpu", 0, 64, 0)
-    done = [run(0, "gpu", writes=[device]), Copy("gpu", (device,), (host,)), Wait("gpu", 1), run(1, "cpu", reads=[host])]
+    done = [
+        run(0, "gpu", writes=[device]),
+        Copy("gpu", (device,), (host,)),
+        Wait("gpu", 1),
+        run(1, "cpu", reads=[host]),
+    ]
     prove(done, NAMES)
     with pytest.raises(HazardError, match="nothing written there"):
         prove([done[0], Wait("gpu", 0), done[3]], NAMES)
