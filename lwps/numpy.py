@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lwps.core import aval_of
+from lwps.core import aval_of, narrow
 from lwps.ops import elementwise, reduce, shape
 from lwps.ops.concatenate import concatenate as _concatenate
 from lwps.ops.elementwise import (
@@ -82,7 +82,8 @@ def ones(shape: int | Sequence[int], dtype: Any = "float32") -> Any:
 
 def full_like(a: Any, fill_value: float) -> Any:
     """An array of the shape and dtype of `a`, filled with a number."""
-    return full(aval_of(a).shape, fill_value, aval_of(a).dtype)
+    aval = aval_of(asarray(a))
+    return full(aval.shape, fill_value, aval.dtype)
 
 
 def ones_like(a: Any) -> Any:
@@ -105,9 +106,8 @@ def eye(N: int, dtype: Any = "float32") -> np.ndarray:
 def asarray(a: Any, dtype: Any = None) -> Any:
     """`a` (an array, a number or nested lists of numbers) as an array."""
     if not hasattr(a, "aval"):
-        a = np.asarray(a)
-        narrow = {"i": "int32", "u": "uint32", "f": "float32"}
-        a = a.astype(narrow[a.dtype.kind]) if dtype is None and a.dtype.itemsize == 8 and a.dtype.kind in narrow else a
+        made = not isinstance(a, np.ndarray | np.generic)
+        a = narrow(a, "asarray", floats=made and dtype is None)  # nested lists become float32, as in JAX
     return a if dtype is None else astype(a, dtype)
 
 

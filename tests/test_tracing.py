@@ -119,3 +119,10 @@ def test_a_nested_trace_captures_the_values_around_it():
     program = lwps.trace(outer, X)
     core.check_program(program)
     np.testing.assert_allclose(core.evaluate_program(program, [x])[0], np.exp(x) + x, rtol=1e-6)
+
+
+def test_float64_arrays_from_outside_do_not_widen_a_float32_program():
+    program = lwps.trace(lambda x: x + np.ones(3) * np.float64(2), X)
+    assert program.outputs[0].aval.dtype == np.float32
+    wide = lwps.trace(lambda x: x + np.ones(3), ShapedArray((3,), "float64"))
+    assert wide.outputs[0].aval.dtype == np.float64

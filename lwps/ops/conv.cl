@@ -5,8 +5,8 @@
 
 // Copies images into a frame of zeros (or cuts off what lies outside of it). Widths
 // count floats. One work-item does `span` floats of `rows` rows of the frame.
-kernel GROUPED void pad_images(global float *restrict out, global const float *restrict x,
-                               int height, int width, int out_height, int out_width,
+kernel GROUPED void pad_images(global float *restrict out,
+                               global const float *restrict x, int height, int width, int out_height, int out_width,
                                int top, int left, int images, int span, int rows)
 {
     const int first = get_global_id(0) * span;
@@ -19,7 +19,8 @@ kernel GROUPED void pad_images(global float *restrict out, global const float *r
         const int begin = clamp(left, first, last);  // of what comes from x
         const int stop = inside ? clamp(left + width, begin, last) : begin;
         global float *to = out + (size_t)line * out_width;
-        global const float *from = x + ((long)(line / out_height) * height + row) * width - left;
+        global const float *from =
+            x + ((long)(line / out_height) * height + row) * width - left;
         for (int k = first; k < begin; k++)
             to[k] = 0;
         for (int k = begin; k < stop; k++)
@@ -35,32 +36,33 @@ typedef struct {
     size_t x, out;  // offsets of the pixel in the arrays
 } place;
 
-static inline place place_of(int pixel, int height, int width, int x_image, int x_row,
-                             int x_column, int out_image, int out_row, int out_column)
+static inline size_t offset(place p, size_t image, int image_step, int row_step,
+                            int column_step)
 {
-    const size_t image = pixel / width / height;
-    const int row = pixel / width % height, column = pixel % width;
-    place p = {row, column, image * x_image + (size_t)row * x_row + (size_t)column * x_column,
-               image * out_image + (size_t)row * out_row + (size_t)column * out_column};
-    return p;
+    return image * image_step + (size_t)p.row * row_step
+        + (size_t)p.column * column_step;
 }
 
 // One work-item does `tiles` tiles of MR pixels x COLUMNS channels of the result.
 kernel GROUPED void conv2d(global float *out, global const float *x,
-                           global const float *panels, int pixels, int height, int width,
-                           int x_first, int x_image, int x_row, int x_column,
+                           global const float *panels, int pixels, int height,
+                           int width, int x_first, int x_image, int x_row, int x_column,
                            int out_first, int out_image, int out_row, int out_column,
-                           int panels_first, int taps, int tap_step, int flat, int channels,
-                           int tiles)
+                           int panels_first, int taps, int tap_step, int flat,
+                           int channels, int tiles)
 {
     const int lane = get_global_id(0) % LANES;
     const int channel = get_global_id(1) * PANEL + lane * COLUMNS;
     const int first = get_global_id(0) / LANES * tiles * MR;
     const int last = min(first + tiles * MR, pixels);
     panels += panels_first + get_global_id(1) * (size_t)taps * flat * PANEL;
+    global const vec *panel = (global const vec *)panels + lane * NV;
     x += x_first;
     out += out_first + channel;
-    place p = place_of(first, height, width, x_image, x_row, x_column, out_image, out_row, out_column);
+    const size_t image = first / width / height;
+    place p = {first / width % height, first % width, 0, 0};
+    p.x = offset(p, image, x_image, x_row, x_column);
+    p.out = offset(p, image, out_image, out_row, out_column);
     for (int pixel = first; pixel < last; pixel += MR) {
         vec acc[MR][NV];
         global const float *a[MR];
@@ -87,7 +89,7 @@ kernel GROUPED void conv2d(global float *out, global const float *x,
         clear(acc);
         for (int r = 0; r < taps; r++)
             multiply(acc, a, (size_t)r * tap_step, 1,
-                     (global const vec *)(panels + (size_t)r * flat * PANEL) + lane * NV, flat);
+                     panel + (size_t)r * flat * NV * LANES, flat);
         #pragma unroll
         for (int i = 0; i < MR; i++) {
             if (pixel + i < last)
@@ -132,8 +134,8 @@ kernel GROUPED void conv2d_weight_vjp(global float *parts, global const float *x
     const int last = min(first + tiles * MR, rows);
     const int begin = get_global_id(2) * chunk;
     const int end = min(begin + chunk, lines);
-    global const vec *panel =
-        (global const vec *)(panels + get_global_id(1) * (size_t)lines * width * PANEL) + lane * NV;
+    panels += get_global_id(1) * (size_t)lines * width * PANEL;
+    global const vec *panel = (global const vec *)panels + lane * NV;
     parts += get_global_id(2) * (size_t)rows * channels + channel;
     for (int start = begin; start == begin || start < end; start += block) {
         for (int row = first; row < last; row += MR) {
@@ -145,22 +147,24 @@ kernel GROUPED void conv2d_weight_vjp(global float *parts, global const float *x
                 a[i] = x + (size_t)(m / flat) * x_row + m % flat;
             }
             clear(acc);
-            for (int line = start; line < min(start + block, end); line++)
-                multiply(acc, a, (size_t)(line / height) * x_image + (size_t)(line % height) * x_line,
-                         x_column, panel + (size_t)line * width * NV * LANES, width);
+            for (int line = start; line < min(start + block, end); line++) {
+                const size_t image = line / height, row_of_image = line % height;
+                multiply(acc, a, image * x_image + row_of_image * x_line, x_column,
+                         panel + (size_t)line * width * NV * LANES, width);
+            }
             #pragma unroll
             for (int i = 0; i < MR; i++) {
                 if (row + i < last)
-                    add_row(parts + (size_t)(row + i) * channels, acc[i], channels - channel,
-                            start == begin);
+                    add_row(parts + (size_t)(row + i) * channels, acc[i],
+                            channels - channel, start == begin);
             }
         }
     }
 }
 
-// out = the sum of `parts` partial results, in order. One work-item does `span` elements.
-kernel GROUPED void add_parts(global float *restrict out, global const float *restrict parts,
-                              int size, int count, int span)
+// out = the sum of partial results, in order. One work-item does `span` elements.
+kernel GROUPED void add_parts(global float *restrict out,
+                              global const float *restrict parts, int size, int count, int span)
 {
     const int first = get_global_id(0) * span;
     const int last = min(first + span, size);

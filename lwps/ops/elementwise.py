@@ -99,8 +99,14 @@ _RANK = {name: k for k, name in enumerate(("bool", "uint8", "int32", "uint32", "
 
 
 def promote(op: str, *xs: Any) -> tuple[Any, ...]:
-    """The operands with one dtype: the widest of the arrays'; Python numbers do not widen beyond their kind."""
-    dtypes = [aval_of(_array(x, op)).dtype.name for x in xs if not _is_number(x)]
+    """The operands with one dtype: the widest of the arrays'; Python numbers do not widen beyond their kind.
+
+    A float64 array beside traced values becomes float32, unless one of those is float64 itself.
+    """
+    traced = [x.aval for x in xs if hasattr(x, "aval")]
+    floats = bool(traced) and all(a.dtype != np.float64 for a in traced)
+    xs = tuple(x if _is_number(x) or hasattr(x, "aval") else narrow(x, op, floats=floats) for x in xs)
+    dtypes = [aval_of(x).dtype.name for x in xs if not _is_number(x)]
     numbers = [_number_dtype(x) for x in xs if _is_number(x)]
     if {"int32", "uint32"} <= set(dtypes):
         raise TypeError(f"{op}: int32 and uint32 do not mix, got {', '.join(dtypes)}; use astype on one of them")
@@ -108,7 +114,7 @@ def promote(op: str, *xs: Any) -> tuple[Any, ...]:
     for number in numbers:
         if {"bool": 0, "int32": 1, "float32": 2}[number] > _kind(dtype):
             dtype = number
-    return tuple(full((), x, dtype) if _is_number(x) else astype(_array(x, op), dtype) for x in xs)
+    return tuple(full((), x, dtype) if _is_number(x) else astype(x, dtype) for x in xs)
 
 
 def _kind(dtype: str) -> int:
@@ -206,7 +212,7 @@ def _fits(value: float, dtype: np.dtype) -> bool:
 
 def zeros_like(x: Any) -> Any:
     """Zeros of the shape and dtype of `x`."""
-    aval = aval_of(x)
+    aval = aval_of(_array(x, "zeros_like"))
     return full(aval.shape, 0, aval.dtype)
 
 
@@ -242,7 +248,7 @@ astype_p = Primitive(
 
 def astype(x: Any, dtype: Any) -> Any:
     """`x` in another dtype; floats are truncated towards zero where it is an integer."""
-    dtype = np.dtype(dtype)
+    x, dtype = _array(x, "astype"), np.dtype(dtype)
     if aval_of(x).dtype == dtype:
         return x
     (y,) = astype_p.bind(x, dtype=dtype.name)
@@ -274,7 +280,7 @@ broadcast_to_p = Primitive(
 
 def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
     """`x` repeated to `shape` by NumPy's rule."""
-    shape = tuple(int(n) for n in shape)
+    x, shape = _array(x, "broadcast_to"), tuple(int(n) for n in shape)
     if aval_of(x).shape == shape:
         return x
     (y,) = broadcast_to_p.bind(x, shape=shape)

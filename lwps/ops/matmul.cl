@@ -79,12 +79,13 @@ kernel GROUPED void pack(global float *panels, global const float *x, int panels
     const int column = get_global_id(1) * PANEL + part * width;
     const int present = clamp(columns - column, 0, width);
     const size_t panel = get_global_id(2) * get_global_size(1) + get_global_id(1);
-    global float *to = panels + panels_first + (panel * rows + first) * PANEL + part * width;
+    global float *to =
+        panels + panels_first + (panel * rows + first) * PANEL + part * width;
     x += x_first + (long)get_global_id(2) * x_batch + (long)column * column_step;
     for (int row = first; row < last; row++, to += PANEL) {
         const int j = row / n3;
-        global const float *from =
-            x + (long)(j / n2) * step1 + (long)(j % n2) * step2 + (long)(row % n3) * step3;
+        global const float *from = x + (long)(j / n2) * step1 + (long)(j % n2) * step2
+            + (long)(row % n3) * step3;
         if (column_step == 1 && present == width) {
             for (int c = 0; c < width; c++)
                 to[c] = from[c];
@@ -98,8 +99,9 @@ kernel GROUPED void pack(global float *panels, global const float *x, int panels
 // out[batch] = transpose of x[batch], rows x columns. One work-item does `span` rows of
 // the result from 16 rows of x, so that it writes whole cache lines; `span` columns
 // and 16 rows of x are read side by side.
-kernel GROUPED void transpose(global float *restrict out, global const float *restrict x, int rows,
-                              int columns, int span)
+kernel GROUPED void transpose(global float *restrict out,
+                              global const float *restrict x, int rows, int columns,
+                              int span)
 {
     const int first = get_global_id(0) * span;
     const int last = min(first + span, columns);

@@ -21,7 +21,6 @@ def attach(cls: type) -> None:
         setattr(cls, name, method)
     cls.T = property(lambda x: shape.transpose(x))  # type: ignore[attr-defined]
     cls.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
-    cls.__array_ufunc__ = None  # type: ignore[attr-defined] # `ndarray + x` comes to `x.__radd__`
 
 
 # --- operators ------------------------------------------------------------------------------------

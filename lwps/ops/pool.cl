@@ -1,6 +1,6 @@
-// Max-pooling of NHWC images. One work-item does `span` channels of `run` pixels of the
-// result: all channels of many pixels on a CPU (the loops over channels become vectors),
-// one element on a GPU.
+// Max-pooling of NHWC images. One work-item does `span` channels of `run` pixels of
+// the result: all channels of many pixels on a CPU (the loops over channels become
+// vectors), one element on a GPU.
 
 #define GROUPED __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 
@@ -31,8 +31,9 @@ kernel GROUPED void max_pool(global float *restrict out, global uchar *restrict 
         for (int r = r_first; r < r_last; r++) {
             for (int s = s_first; s < s_last; s++) {
                 const uchar tap = r * window_width + s;
-                global const float *from = x + channel
-                    + (((size_t)image * height + row + r) * width + column + s) * channels;
+                const size_t line = (size_t)image * height + row + r;
+                global const float *from =
+                    x + (line * width + column + s) * channels + channel;
                 for (int c = 0; c < count; c++) {
                     const bool better = !(from[c] <= best[c]) && best[c] == best[c];
                     best[c] = better ? from[c] : best[c];
@@ -44,7 +45,8 @@ kernel GROUPED void max_pool(global float *restrict out, global uchar *restrict 
 }
 
 // Here `pixels` are those of the input: each gathers from the windows that picked it.
-kernel GROUPED void max_pool_vjp(global float *restrict dx, global const float *restrict ct,
+kernel GROUPED void max_pool_vjp(global float *restrict dx,
+                                 global const float *restrict ct,
                                  global const uchar *restrict index, int pixels,
                                  int channels, int height, int width, int out_height,
                                  int out_width, int window_height, int window_width,
@@ -58,8 +60,10 @@ kernel GROUPED void max_pool_vjp(global float *restrict dx, global const float *
     for (int pixel = first; pixel < min(first + run, pixels); pixel++) {
         const int image = pixel / width / height;
         const int row = pixel / width % height + top, column = pixel % width + left;
-        const int oh_first = max(0, row - window_height + stride_height) / stride_height;
-        const int ow_first = max(0, column - window_width + stride_width) / stride_width;
+        const int oh_first =
+            max(0, row - window_height + stride_height) / stride_height;
+        const int ow_first =
+            max(0, column - window_width + stride_width) / stride_width;
         const int oh_last = min(out_height - 1, row / stride_height);
         const int ow_last = min(out_width - 1, column / stride_width);
         global float *sum = dx + (size_t)pixel * channels + channel;

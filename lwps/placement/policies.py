@@ -227,7 +227,7 @@ def _shared_s(
             _assign(own, costs, layer, s)
             _assign(parts[2], costs, layer, s)
         first, second, together = (handover_s(costs, f, at) for f, at in zip((*flows, both), parts, strict=True))
-        shared[i, j] = together - together
+        shared[i, j] = together - first - second
     return shared
 
 

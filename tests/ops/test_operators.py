@@ -1,0 +1,184 @@
+"""Python's operators on tracers, and on another array class, do what they do on NumPy's arrays."""
+
+import operator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, basic_indices
+
+from lwps import tracing
+from lwps.core import ShapedArray, aval_of, evaluate_program
+from lwps.ops import operators
+
+
+class Boxed:
+    """An array class of somebody else's."""
+
+    def __init__(self, value):
+        self.value = np.asarray(value)
+        self.aval = aval_of(self.value)
+
+    shape = property(lambda self: self.aval.shape)
+    dtype = property(lambda self: self.aval.dtype)
+    ndim = property(lambda self: self.aval.ndim)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.value
+
+
+operators.attach(Boxed)
+
+
+def traced(fn, *xs):
+    """`fn` of arrays through a program."""
+    program = tracing.trace(fn, *(aval_of(x) for x in xs))
+    (y,) = evaluate_program(program, xs)
+    return y
+
+
+X = np.array([[1.5, -2, 3], [4, 5, -6]])
+Y = np.array([2.0, -4, 3])
+BINARY = [operator.add, operator.sub, operator.mul, operator.truediv, operator.eq, operator.ne, operator.lt]
+BINARY += [operator.le, operator.gt, operator.ge]
+
+
+@pytest.mark.parametrize("op", BINARY, ids=lambda op: op.__name__)
+def test_binary_operators_with_arrays_and_numbers_on_either_side(op):
+    for y in (Y, 2.0, 3, np.float64(3)):
+        np.testing.assert_array_equal(traced(lambda x, y=y: op(x, y), X), op(X, y))
+        np.testing.assert_array_equal(traced(lambda x, y=y: op(y, x), X), op(y, X))
+        np.testing.assert_array_equal(op(Boxed(X), y), op(X, y))
+    np.testing.assert_array_equal(traced(op, X, Y), op(X, Y))
+
+
+def test_matmul_on_either_side():
+    np.testing.assert_allclose(traced(lambda x: x @ Y, X), X @ Y)
+    np.testing.assert_allclose(traced(lambda y: X @ y, Y), X @ Y)
+
+
+def test_unary_operators():
+    np.testing.assert_array_equal(traced(lambda x: -x, X), -X)
+    np.testing.assert_array_equal(traced(abs, X), abs(X))
+    np.testing.assert_array_equal(traced(abs, np.array([1, 2], np.uint8)), [1, 2])
+    flags = X > 0
+    np.testing.assert_array_equal(traced(lambda x: ~x | (x & flags), flags), np.ones_like(flags))
+
+
+@pytest.mark.parametrize("n", [-3, -1, 0, 1, 2, 3, 7, np.int64(5)])
+def test_integer_powers(n):
+    np.testing.assert_allclose(traced(lambda x: x**n, X), X**n)
+
+
+def test_a_power_takes_as_few_products_as_its_bits():
+    program = tracing.trace(lambda x: x**8, ShapedArray((3,), "float32"))
+    assert [eqn.primitive.name for eqn in program.eqns] == ["mul"] * 3
+
+
+def test_comparing_leaves_tracers_hashable_and_strangers_unequal():
+    def fn(x):
+        assert {x: 1}[x] == 1
+        assert (x == "a name") is False
+        assert (x != None) is True  # noqa: E711 - the comparison is what is tested
+        return x
+
+    traced(fn, X)
+
+
+# --- indexing -------------------------------------------------------------------------------------
+
+
+def _forward(index):
+    rows = index if isinstance(index, tuple) else (index,)
+    return all(not isinstance(row, slice) or row.step is None or row.step > 0 for row in rows)
+
+
+@st.composite
+def indexed(draw):
+    shape = draw(array_shapes(max_dims=4, max_side=5))
+    return shape, draw(basic_indices(shape, allow_newaxis=True, allow_ellipsis=True).filter(_forward))
+
+
+@given(case=indexed())
+def test_indexing_is_numpys(case):
+    shape, index = case
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    np.testing.assert_array_equal(traced(lambda x: x[index], x), x[index])
+
+
+def test_iteration_walks_the_first_axis():
+    np.testing.assert_array_equal(traced(lambda x: sum(row * k for k, row in enumerate(x)), X), X[1])
+    first, second = Boxed(X)
+    np.testing.assert_array_equal(first, X[0])
+    np.testing.assert_array_equal(second, X[1])
+
+
+# --- methods --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: x.T,
+        lambda x: x.transpose(1, 0),
+        lambda x: x.transpose((1, 0)),
+        lambda x: x.transpose(),
+        lambda x: x.reshape(3, 2),
+        lambda x: x.reshape((3, -1)),
+        lambda x: x.reshape(-1),
+        lambda x: x.astype("float32"),
+        lambda x: x.sum(),
+        lambda x: x.sum(0),
+        lambda x: x.sum(axis=-1, keepdims=True),
+        lambda x: x.mean(axis=(0, 1)),
+        lambda x: x.max(1),
+        lambda x: x.argmax(),
+        lambda x: x.argmax(axis=-1),
+        lambda x: x.argmax(keepdims=True),
+        lambda x: x.argmax(0, keepdims=True),
+        np.sum,
+        lambda x: np.mean(x, axis=0),
+        lambda x: np.max(x, axis=1),
+        lambda x: np.argmax(x, axis=1),
+        lambda x: np.reshape(x, (3, 2)),
+        np.transpose,
+    ],
+)
+def test_methods_are_numpys(fn):
+    got, want = traced(fn, X), np.asarray(fn(X))
+    assert got.shape == want.shape
+    np.testing.assert_allclose(got, want)
+    np.testing.assert_allclose(fn(Boxed(X)), want)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: x**0.5, TypeError, "power: the exponent must be a Python integer, got 0.5; use sqrt"),
+        (lambda x: x**x, TypeError, r"power: the exponent must be a Python integer, got float64\[2,3\]"),
+        (lambda x: 2**x, TypeError, r"power: .* use exp\(x \* log\(base\)\), here of 2"),
+        (lambda x: x[:, ::-1], ValueError, "index: steps must be at least 1"),
+        (lambda x: x[2], IndexError, "index: must be from -2 to 1 on axis 0, got 2"),
+        (lambda x: x[0, 0, 0], IndexError, "index: there must be at most 2 indices"),
+        (lambda x: x[..., 0, ...], IndexError, "index: there must be at most 2 indices and one ..."),
+        (lambda x: x[[0, 1]], TypeError, "index: must be known integers"),
+        (
+            lambda x: x[x > 0],
+            TypeError,
+            r"index: must be known integers, .* got bool\[2,3\] for float64\[2,3\]; use where",
+        ),
+        (lambda x: x[True], TypeError, "index: must be known integers"),
+        (lambda x: list(x.sum()), TypeError, "iteration: the array must have a first axis"),
+        (lambda x: x.reshape(3, 2, order="F"), ValueError, "reshape: the order must be 'C'"),
+        (lambda x: x.sum(out=X), TypeError, "sum: out must be None"),
+        (lambda x: x.argmax(out=X), TypeError, "argmax: out must be None"),
+        (lambda x: x + "1", TypeError, "unsupported operand"),
+    ],
+)
+def test_refusals_say_what_must_hold(call, error, message):
+    with pytest.raises(error, match=message):
+        traced(call, X)
