@@ -6,8 +6,9 @@
 // Copies images into a frame of zeros (or cuts off what lies outside of it). Widths
 // count floats. One work-item does `span` floats of `rows` rows of the frame.
 kernel GROUPED void pad_images(global float *restrict out,
-                               global const float *restrict x, int height, int width, int out_height, int out_width,
-                               int top, int left, int images, int span, int rows)
+                               global const float *restrict x, int height, int width,
+                               int out_height, int out_width, int top, int left,
+                               int images, int span, int rows)
 {
     const int first = get_global_id(0) * span;
     const int last = min(first + span, out_width);
@@ -164,7 +165,8 @@ kernel GROUPED void conv2d_weight_vjp(global float *parts, global const float *x
 
 // out = the sum of partial results, in order. One work-item does `span` elements.
 kernel GROUPED void add_parts(global float *restrict out,
-                              global const float *restrict parts, int size, int count, int span)
+                              global const float *restrict parts, int size, int count,
+                              int span)
 {
     const int first = get_global_id(0) * span;
     const int last = min(first + span, size);

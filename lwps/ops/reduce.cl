@@ -1,7 +1,8 @@
 // Reductions of [outer, n, inner] along the middle, in chunks: one result for each
 // chunk, [outer, chunks, inner]. CPU: a work-item folds `per_item` tasks, a task being
-// a chunk (`rows`) or COLUMNS columns of one (`columns`), in vectors of 8. GPU: a
-// work-group folds a chunk (`row_groups`) or a work-item one column (`each_column`).
+// a chunk (`rows`) or COLUMNS columns of one: in registers (`columns`), or in the
+// result where they are many (`wide_columns`). GPU: a work-group folds a chunk
+// (`row_groups`) or a work-item one column (`each_column`).
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -132,6 +133,47 @@ void columns(global OUT *out, global const IN *x, int n, int inner, int chunk,
             fold_8(to + c, from + c, count, inner);
         for (; c < width; c++)
             to[c] = fold_column(from + c, count, inner);
+    }
+}
+
+// Folds two times two rows into the result's row: four streams that are read in order.
+static void fold_4_rows(global OUT *out, global const IN *x, int width, int inner)
+{
+    global const IN *x1 = x + inner, *x2 = x1 + inner, *x3 = x2 + inner;
+    #pragma clang loop vectorize(assume_safety)
+    for (int c = 0; c < width; c++) {
+        const ACC a0 = x[c], a1 = x1[c], a2 = x2[c], a3 = x3[c];
+        const ACC low = FOLD(a0, a1), high = FOLD(a2, a3), acc = out[c];
+        const ACC both = FOLD(low, high);
+        out[c] = FOLD(acc, both);
+    }
+}
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void wide_columns(global OUT *out, global const IN *x, int n, int inner, int chunk,
+                  int tasks, int per_item)
+{
+    TASKS
+    const int blocks = (inner + MANY_COLUMNS - 1) / MANY_COLUMNS;
+    for (int task = first_task; task < last_task; task++) {
+        const int at = task / blocks, start = at % chunks * chunk;
+        const int count = min(chunk, n - start), column = task % blocks * MANY_COLUMNS;
+        const int width = min(MANY_COLUMNS, inner - column);
+        global const IN *from = x + ((long)(at / chunks) * n + start) * inner + column;
+        global OUT *to = out + (long)at * inner + column;
+        for (int c = 0; c < width; c++)
+            to[c] = from[c];
+        int k = 1;
+        for (; k + 4 <= count; k += 4)
+            fold_4_rows(to, from + (long)k * inner, width, inner);
+        for (; k < count; k++) {
+            global const IN *row = from + (long)k * inner;
+            #pragma clang loop vectorize(assume_safety)
+            for (int c = 0; c < width; c++) {
+                const ACC acc = to[c], x0 = row[c];
+                to[c] = FOLD(acc, x0);
+            }
+        }
     }
 }
 

@@ -19,7 +19,9 @@ from lwps.ops import elementwise, shape  # these two import this module too: use
 CHUNK = 16384  # elements of a chunk: enough to hide what starting a work-item costs
 FEWEST_ROWS = 64  # of a chunk: so that partial results are small beside what they are made of
 MOST_ROWS = 1024  # added one after the other: float32 keeps its digits
-COLUMNS = 64  # columns that a CPU work-item folds at once, in registers
+COLUMNS = 64  # that a CPU work-item folds at once, in registers
+MANY_COLUMNS = 1024  # that it folds where rows are at least WIDE long, in the result: their sum stays in L1
+WIDE = 128
 BLOCK = 4096  # elements that a CPU work-item does at least
 FEW = 32  # elements that one GPU work-item folds alone
 
@@ -81,6 +83,7 @@ def _split(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[Split, ...]:
 
 # --- OpenCL -----------------------------------------------------------------------------------------
 
+_BLOCKS = f"-DCOLUMNS={COLUMNS} -DMANY_COLUMNS={MANY_COLUMNS}"
 _ACCUMULATORS = {"bool": "int", "uint8": "int", "int32": "int", "uint32": "uint", "float32": "float"}
 _LEAST = {"int": "INT_MIN", "uint": "0", "float": "-INFINITY"}
 
@@ -89,7 +92,7 @@ def _options(source: Operand, target: Operand, start: str) -> str:
     acc = _ACCUMULATORS[source.dtype.name]
     types = elementwise.C_TYPES
     start = start or f"-DMAX -DSTART={_LEAST[acc]}"
-    return f"-DIN={types[source.dtype.name]} -DOUT={types[target.dtype.name]} -DACC={acc} -DCOLUMNS={COLUMNS} {start}"
+    return f"-DIN={types[source.dtype.name]} -DOUT={types[target.dtype.name]} -DACC={acc} {start} {_BLOCKS}"
 
 
 def _fold(device: Device, target: Operand, source: Operand, form: Form, start: str) -> Launch:
@@ -98,13 +101,18 @@ def _fold(device: Device, target: Operand, source: Operand, form: Form, start: s
     sizes = tuple(map(np.int32, (form.n, form.inner, form.chunk)))
     tasks, length = form.outer * form.chunks, min(form.n, form.chunk)
     if device.type == "cpu":
-        kernel = "rows" if form.inner == 1 else "columns"
-        tasks *= -(-form.inner // COLUMNS)
-        return _cpu_launch(kernel, tasks, length * min(form.inner, COLUMNS), (target, source, *sizes), options)
+        kernel, columns = ("rows", 1) if form.inner == 1 else _columns(form)
+        tasks *= -(-form.inner // columns)
+        elements = length * builtins.min(form.inner, columns)
+        return _cpu_launch(kernel, tasks, elements, (target, source, *sizes), options)
     if form.inner == 1 and length > FEW:
         group = min(256, 1 << (device.max_work_group_size.bit_length() - 1))
         return Launch("row_groups", (tasks * group,), (group,), (target, source, *sizes), f"{options} -DGROUP={group}")
     return _gpu_launch("each_column", tasks * form.inner, (target, source, *sizes), options)
+
+
+def _columns(form: Form) -> tuple[str, int]:
+    return ("columns", COLUMNS) if form.inner < WIDE else ("wide_columns", MANY_COLUMNS)
 
 
 def _cpu_launch(kernel: str, tasks: int, elements: int, args: tuple[Any, ...], options: str) -> Launch:

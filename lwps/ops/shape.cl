@@ -67,7 +67,7 @@ kernel void fill(global TYPE *out, TYPE value, int total, int per_item)
         out[k] = value;
 }
 
-#ifdef TILE
+#ifdef TILE_A
 // Axis a (na elements) runs fastest in the result, in steps of fa in the input; axis b
 // (nb) runs fastest in the input, in steps of tb in the result; four more loops of
 // sizes n, steps t and f.
@@ -77,33 +77,50 @@ kernel void fill(global TYPE *out, TYPE value, int total, int per_item)
 
 // The tile of number `tile`: where it begins along a and b, and its plane.
 #define FIND(tile) \
-    const int tiles_a = (na + TILE - 1) / TILE, tiles_b = (nb + TILE - 1) / TILE; \
-    const int a0 = (tile) % tiles_a * TILE, b0 = (tile) / tiles_a % tiles_b * TILE; \
-    const int p = (tile) / tiles_a / tiles_b; \
+    const int tiles_a = (na + TILE_A - 1) / TILE_A, tiles_b = (nb + TILE_B - 1) / TILE_B; \
+    const int b0 = (tile) % tiles_b * TILE_B, a0 = (tile) / tiles_b % tiles_a * TILE_A; \
+    const int p = (tile) / tiles_b / tiles_a; \
     const int i3 = p % n3, p2 = p / n3, i2 = p2 % n2, p1 = p2 / n2; \
     const int i1 = p1 % n1, i0 = p1 / n1; \
     out += (long)i0 * t0 + (long)i1 * t1 + (long)i2 * t2 + (long)i3 * t3; \
     x += (long)i0 * f0 + (long)i1 * f1 + (long)i2 * f2 + (long)i3 * f3;
 
-#define COLUMN(k) \
-    vstore8((TYPE8)(r0.s##k, r1.s##k, r2.s##k, r3.s##k, \
-                    r4.s##k, r5.s##k, r6.s##k, r7.s##k), 0, out + (long)k * tb);
+// Interleaves the first and the second halves of two rows; done three times with rows
+// i and i + 4, that is a transpose.
+#define LOW(u, v) \
+    (TYPE8)(u.s0, v.s0, u.s1, v.s1, u.s2, v.s2, u.s3, v.s3)
+#define HIGH(u, v) \
+    (TYPE8)(u.s4, v.s4, u.s5, v.s5, u.s6, v.s6, u.s7, v.s7)
+#define INTERLEAVE(r, q) \
+    const TYPE8 r##0 = LOW(q##0, q##4), r##1 = HIGH(q##0, q##4); \
+    const TYPE8 r##2 = LOW(q##1, q##5), r##3 = HIGH(q##1, q##5); \
+    const TYPE8 r##4 = LOW(q##2, q##6), r##5 = HIGH(q##2, q##6); \
+    const TYPE8 r##6 = LOW(q##3, q##7), r##7 = HIGH(q##3, q##7);
 
-static void transpose_8x8(global TYPE *out, global const TYPE *x, int tb, int fa)
+static void transpose_8x8(global TYPE *out, global const TYPE *x, long t, long f)
 {
-    const long f = fa;
-    const TYPE8 r0 = vload8(0, x), r1 = vload8(0, x + f), r2 = vload8(0, x + 2 * f);
-    const TYPE8 r3 = vload8(0, x + 3 * f), r4 = vload8(0, x + 4 * f);
-    const TYPE8 r5 = vload8(0, x + 5 * f), r6 = vload8(0, x + 6 * f);
-    const TYPE8 r7 = vload8(0, x + 7 * f);
-    COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6) COLUMN(7)
+    const TYPE8 r0 = vload8(0, x), r1 = vload8(0, x + f);
+    const TYPE8 r2 = vload8(0, x + 2 * f), r3 = vload8(0, x + 3 * f);
+    const TYPE8 r4 = vload8(0, x + 4 * f), r5 = vload8(0, x + 5 * f);
+    const TYPE8 r6 = vload8(0, x + 6 * f), r7 = vload8(0, x + 7 * f);
+    INTERLEAVE(u, r)
+    INTERLEAVE(v, u)
+    INTERLEAVE(w, v)
+    vstore8(w0, 0, out);
+    vstore8(w1, 0, out + t);
+    vstore8(w2, 0, out + 2 * t);
+    vstore8(w3, 0, out + 3 * t);
+    vstore8(w4, 0, out + 4 * t);
+    vstore8(w5, 0, out + 5 * t);
+    vstore8(w6, 0, out + 6 * t);
+    vstore8(w7, 0, out + 7 * t);
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void transpose_tiles(global TYPE *out, global const TYPE *x, PLANES)
 {
     FIND((int)get_global_id(0))
-    const int a1 = min(a0 + TILE, na), b1 = min(b0 + TILE, nb);
+    const int a1 = min(a0 + TILE_A, na), b1 = min(b0 + TILE_B, nb);
     for (int b = b0; b < b1; b += 8)
         for (int a = a0; a < a1; a += 8) {
             if (a + 8 <= a1 && b + 8 <= b1) {
@@ -117,12 +134,12 @@ void transpose_tiles(global TYPE *out, global const TYPE *x, PLANES)
 }
 
 #ifdef GROUPS
-kernel __attribute__((reqd_work_group_size(TILE * TILE, 1, 1)))
+kernel __attribute__((reqd_work_group_size(TILE_A * TILE_A, 1, 1)))
 void transpose_groups(global TYPE *out, global const TYPE *x, PLANES)
 {
-    local TYPE tile[TILE][TILE + 1];  // one more: so that columns lie in different banks
+    local TYPE tile[TILE_A][TILE_A + 1];  // one more: so that columns lie in different banks
     FIND((int)get_group_id(0))
-    const int fast = get_local_id(0) % TILE, slow = get_local_id(0) / TILE;
+    const int fast = get_local_id(0) % TILE_A, slow = get_local_id(0) / TILE_A;
     if (a0 + slow < na && b0 + fast < nb)
         tile[slow][fast] = x[(long)(a0 + slow) * fa + b0 + fast];
     barrier(CLK_LOCAL_MEM_FENCE);

@@ -16,7 +16,10 @@ from lwps.core import Alias, Cost, Device, Launch, Operand, Primitive, ShapedArr
 
 RANK = 6  # loops of the kernel that copies
 BLOCK = 4096  # elements that a CPU work-item copies at least
-TILE = 32  # sides of what a CPU work-item transposes: both its rows and its columns stay in L1
+TILE = (
+    128,
+    32,
+)  # rows of the input and columns that a CPU work-item transposes: they fill whole cache lines and stay in L1
 
 Axes = int | Sequence[int] | None
 
@@ -211,12 +214,17 @@ def _tiles(device: Device, out: Operand, x: Operand, loops: Loops) -> Launch:
     rows = [(1, 0, 0)] * (RANK - 2 - len(rows)) + rows
     others = zip(*rows, strict=True)
     numbers = (a[0], b[0], a[2], b[1], *(n for column in others for n in column))
-    side = TILE if device.type == "cpu" else 16 if device.max_work_group_size >= 256 else 8
-    tiles = -(-a[0] // side) * -(-b[0] // side) * math.prod(row[0] for row in rows)
-    options = f"{_type(x)} -DTILE={side}"
+    planes = math.prod(row[0] for row in rows)
     if device.type == "cpu":
-        return _launch("transpose_tiles", tiles, 1, (out, x), numbers, options)
-    return _launch("transpose_groups", tiles * side * side, side * side, (out, x), numbers, f"{options} -DGROUPS")
+        tiles = -(-a[0] // TILE[0]) * -(-b[0] // TILE[1]) * planes
+        return _launch("transpose_tiles", tiles, 1, (out, x), numbers, _tile_options(x, *TILE))
+    side = 16 if device.max_work_group_size >= 256 else 8
+    items = -(-a[0] // side) * -(-b[0] // side) * planes * side**2
+    return _launch("transpose_groups", items, side**2, (out, x), numbers, _tile_options(x, side, side) + " -DGROUPS")
+
+
+def _tile_options(x: Operand, rows: int, columns: int) -> str:
+    return f"{_type(x)} -DTILE_A={rows} -DTILE_B={columns}"
 
 
 transpose_p = Primitive(

@@ -101,7 +101,8 @@ State = tuple[int, int]  # processors of a layer's forward and backward, by posi
 def layers_of(program: Program) -> tuple[LayerEqns, ...]:
     """The layers in the order of their first eqns; eqns without a layer are a group of their own.
 
-    Update eqns without a layer belong to the one whose backward wrote what they read.
+    Update eqns belong to the layer whose backward wrote what they read, directly or through other updates: the name
+    that the optimizer gives them is that of a parameter.
     """
     names = _layer_names(program)
     found: dict[str, tuple[list[int], list[int]]] = {}
@@ -113,12 +114,12 @@ def layers_of(program: Program) -> tuple[LayerEqns, ...]:
 
 def _layer_names(program: Program) -> list[str]:
     root_of = storage_roots(program)
-    gradient_of: dict[Var, str] = {}  # the layer of values that backward and update eqns wrote
+    gradient_of: dict[Var, str] = {}  # the layer of values that its backward wrote, or updates made of them
     names = []
     for eqn in program.eqns:
-        name = eqn.layer or _layer_behind(eqn, root_of, gradient_of)
-        names.append(name)
-        if name and eqn.phase != "forward":
+        name = eqn.layer if eqn.phase == "backward" else _layer_behind(eqn, root_of, gradient_of)
+        names.append(name or eqn.layer)
+        if name:
             gradient_of.update(dict.fromkeys(eqn.outs, name))
     return names
 

@@ -18,7 +18,9 @@ LAYERS = ("", "a", "a/b", "c")
 MOST_PLACEMENTS = 1 << 13
 
 # from below a clock's tick to longer than any step; equal ones make ties
-durations = st.sampled_from((0.0, 1e-9, 1e-6, 1.0, 1e3)) | st.floats(1e-9, 1e-3) | st.floats(0.0, 4.0)
+mixed = st.sampled_from((0.0, 1e-9, 1e-6, 1.0, 1e3)) | st.floats(1e-9, 1e-3) | st.floats(0.0, 4.0)
+comparable = st.integers(0, 4).map(float)  # close calls: here every hand-over can decide
+durations = mixed | comparable
 
 
 @st.composite
@@ -74,14 +76,19 @@ def _bind(draw: st.DrawFn, values: Sequence[Any], inputs: Sequence[Any]) -> tupl
 
 
 @st.composite
-def profiles(draw: st.DrawFn, program: Program, processors: Sequence[str] = ("cpu", "cl-cpu")) -> Profile:
+def profiles(
+    draw: st.DrawFn,
+    program: Program,
+    processors: Sequence[str] = ("cpu", "cl-cpu"),
+    durations: st.SearchStrategy[float] = durations,
+) -> Profile:
     """Measurements of every eqn of `program`; only the first processor is sure to run all of them."""
     seconds = {}
     for key in dict.fromkeys(eqn_key(eqn) for eqn in program.eqns):
         able = [p for k, p in enumerate(processors) if k == 0 or draw(st.integers(0, 7)) > 0]
         seconds[key] = {p: draw(durations) for p in able}
     pairs = itertools.permutations(processors, 2)
-    cheap = draw(st.sampled_from((1.0, 1e-2, 1e-5)))  # dear hand-overs alone would make one processor the best plan
+    cheap = draw(st.sampled_from((1.0, 0.25, 1e-5)))  # dear hand-overs alone would make one processor the best plan
     handovers = {pair: Handover(draw(durations) * cheap, draw(durations) * cheap / 1024) for pair in pairs}
     host_s = {p: draw(durations) for p in processors}
     return Profile("made up", "svm-fine", tuple(processors), seconds, host_s, handovers)
@@ -102,7 +109,8 @@ def pins(draw: st.DrawFn, program: Program, profile: Profile) -> dict[str, str]:
 def cost_tables(draw: st.DrawFn, max_eqns: int = 8, processors: Sequence[str] = ("cpu", "cl-cpu")) -> Costs:
     """Costs of a random program with pins; every eqn has seconds of its own (in a profile equal eqns share theirs)."""
     program = draw(programs(max_eqns))
-    profile = draw(profiles(program, processors))
+    durations = draw(st.sampled_from((mixed, comparable)))
+    profile = draw(profiles(program, processors, durations))
     costs = cost_table(program, profile, draw(pins(program, profile)))
     drawn = [[draw(durations) for _ in processors] for _ in program.eqns]
     seconds = np.where(np.isfinite(costs.seconds), drawn, np.inf)

@@ -29,7 +29,7 @@ def profile_of(program, processors=BOTH, latency_s=1.0):
 
 
 def small_step(w, x):
-    """Two layers forward and backward, updates that name no layer, a view, and a loss for the caller."""
+    """Two layers forward and backward, updates that name a parameter, a view, and a loss for the caller."""
     with tracing.layer("one"):
         a = ew.tanh(ew.mul(x, w))
     with tracing.layer("two"):
@@ -38,7 +38,7 @@ def small_step(w, x):
         ct = ew.mul(b, b)
     with tracing.scope(phase="backward", layer="one"):
         g = ew.mul(reshape(ct, (8, 8)), a)
-    with tracing.scope(phase="update"):
+    with tracing.scope(phase="update", layer="w"):
         new = ew.sub(w, ew.neg(g))
     return [new, ew.relu(b)]
 
@@ -108,7 +108,7 @@ def test_layers_hold_their_forward_and_their_backward_with_the_updates_that_foll
     assert (one.layer, two.layer, rest.layer) == ("one", "two", "")
     assert names == [
         ["one/forward/mul#0", "one/forward/tanh#0"],
-        ["one/backward/mul#0", "update/neg#0", "update/sub#0"],
+        ["one/backward/mul#0", "w/update/neg#0", "w/update/sub#0"],
         ["two/forward/exp#0"],
         ["two/backward/mul#0"],
         ["forward/relu#0"],
