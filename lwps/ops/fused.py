@@ -73,7 +73,9 @@ def _plan(body: Program) -> _Plan:
     moves = ((True,) * len(nest.sizes),) * len(body.outputs) + nest.moves
     shapes = tuple(tuple(n if m else 1 for n, m in zip(nest.sizes, row, strict=True)) for row in moves)
     slots = {v: k for k, v in enumerate((*body.outputs, *body.inputs))}
-    repeated = [] if nest.sizes[-1] >= LONG else [k for k, row in enumerate(moves) if any(row) and not all(row[axis:])]
+    # worth it where a row is short and the repeated one serves many blocks
+    worth = nest.sizes[-1] < LONG and math.prod(nest.sizes) > BLOCK
+    repeated = [k for k, row in enumerate(moves) if worth and any(row) and not all(row[axis:])]
     n = len(shapes)
     repeats = tuple((n + b, k) for b, k in enumerate(repeated))
     dtypes = [body.inputs[k - len(body.outputs)].aval.dtype for k in repeated]
