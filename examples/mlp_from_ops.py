@@ -1,6 +1,6 @@
 """A two-layer perceptron from ops alone: trace, look, profile, place, run.
 
-    python examples/mlp_from_ops.py
+python examples/mlp_from_ops.py
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """ResNet-18 with a placement function of your own: backward on the device, the rest where it is faster.
 
-    python examples/own_placement.py
+python examples/own_placement.py
 """
 
 import statistics

@@ -1,5 +1,6 @@
 """lwps: functional training with every op, forward and backward, on the processor that suits it."""
 
+from lwps import environment  # isort: skip - before anything imports NumPy
 from lwps import nn, numpy, optim, tree
 from lwps.api import CompiledStep, compile, default_machine, grad, jit, profile, value_and_grad, vjp
 from lwps.autoplace import Receipt
@@ -35,6 +36,7 @@ __all__ = [
     "compile",
     "custom_vjp",
     "default_machine",
+    "environment",
     "grad",
     "jit",
     "layer",

@@ -11,8 +11,10 @@ import numpy as np
 from lwps import core, tracing
 from lwps.autoplace import Receipt, choose
 from lwps.core import Program, ShapedArray, aval_of, evaluate_program, interned
+from lwps.ops import operators
+from lwps.ops.elementwise import full
 from lwps.placement import place
-from lwps.plan import PlanError, Placement, Profile, placement_of
+from lwps.plan import Placement, PlanError, Profile, placement_of
 from lwps.runtime.array import Array, DonationError
 from lwps.runtime.compile import compile_program, everywhere
 from lwps.runtime.interpreter import Executable
@@ -26,7 +28,9 @@ from lwps.transforms.vjp import vjp as vjp_program
 # --- autodiff -----------------------------------------------------------------------------------
 
 
-def value_and_grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """A function that returns `fn`'s value and its gradient with respect to argument `argnums`.
 
     `fn` must return a 0-d float, or with `has_aux` a pair of that and any pytree; then the result is
@@ -80,13 +84,19 @@ def _pull_back_at_once(program: Program, arrays: Sequence[np.ndarray], cts: Any)
 
 
 def _value_and_grad(
-    fn: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    fn: Callable[..., Any],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
 ) -> Any:
     chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     leaves, in_tree = tracing.flatten([args[i] for i in chosen])
     for x in leaves:
         if aval_of(x).dtype.kind != "f":
-            raise TypeError(f"grad: what is differentiated by must be floats, got {aval_of(x)} in argument {chosen}; use argnums")
+            raise TypeError(
+                f"grad: what is differentiated by must be floats, got {aval_of(x)} in argument {chosen}; use argnums"
+            )
 
     def of_chosen(*xs: Any) -> Any:
         full = list(args)
@@ -102,7 +112,7 @@ def _value_and_grad(
     if loss is None or loss.shape != () or loss.dtype.kind != "f":
         raise TypeError(f"grad: the function must return a 0-d float, got {loss}; use .mean() or .sum(), or lwps.vjp")
     pulled = vjp_program(program, wrt=range(len(leaves)), outputs=[0])
-    results = _current().inline(pulled, [*leaves, *captured, np.ones((), loss.dtype)])
+    results = _current().inline(pulled, [*leaves, *captured, full((), 1, loss.dtype)])
     value, aux = tracing.unflatten(out_tree, results[: len(program.outputs)])
     gradients = tracing.unflatten(in_tree, results[len(program.outputs) :])
     gradient = gradients[0] if isinstance(argnums, int) else tuple(gradients)
@@ -160,6 +170,8 @@ def profile(program: Program, machine: Machine, args: Sequence[Any] | None = Non
     return profile_program(program, machine, memory_of(machine), arrays)
 
 
+operators.attach(Array)  # outside a step they run at once, on what NumPy sees
+
 # --- compiled steps -----------------------------------------------------------------------------
 
 
@@ -187,11 +199,18 @@ class CompiledStep:
     def __call__(self, *args: Any) -> Any:
         leaves, tree = tracing.flatten(args)
         if self.program.in_tree is not None and tree != self.program.in_tree:
-            raise TypeError(f"step: arguments must have the pytree it was traced for, {self.program.in_tree}, got {tree}")
-        leaves = [x if type(x) is Array else core.narrow(x, "step", floats=True) for x in leaves]
+            raise TypeError(
+                f"step: arguments must have the pytree it was traced for, {self.program.in_tree}, got {tree}"
+            )
+        wide = [a.dtype == np.float64 for a in self._avals]
+        leaves = [
+            x if type(x) is Array else core.narrow(x, "step", floats=not w) for x, w in zip(leaves, wide, strict=True)
+        ]
         for k, (x, aval) in enumerate(zip(leaves, self._avals, strict=True)):
             if aval_of(x) != aval:
-                raise TypeError(f"step: input {k} must be {aval}, got {aval_of(x)}; trace and compile for it, or use lwps.jit")
+                raise TypeError(
+                    f"step: input {k} must be {aval}, got {aval_of(x)}; trace and compile for it, or use lwps.jit"
+                )
         outputs = self.call_flat(leaves)
         return outputs if self.program.out_tree is None else tracing.unflatten(self.program.out_tree, outputs)
 
@@ -224,7 +243,8 @@ class CompiledStep:
             twice = [i for i, s in enumerate(slots) if sum(s is t for t in slots) > 1]
             if self.program.donated.intersection(twice):
                 raise DonationError(
-                    f"step: a donated array must be given once, got the same one as inputs {twice}; pass a copy (np.array) for the others"
+                    f"step: a donated array must be given once, got the same one as inputs {twice};"
+                    " pass a copy (np.array) for the others"
                 )
         for i in self._donated:
             if slots[i].viewed and type(leaves[i]) is Array:
@@ -234,7 +254,7 @@ class CompiledStep:
                 )
 
 
-def compile(program: Program, placement: Placement | Mapping[str, str], machine: Machine) -> CompiledStep:  # noqa: A001 - the stage's name
+def compile(program: Program, placement: Placement | Mapping[str, str], machine: Machine) -> CompiledStep:
     """A step that runs `program` (from `lwps.optimize`) as placed, its hazards proven absent."""
     if isinstance(placement, Mapping):
         placement = placement_of(placement, program)
@@ -292,11 +312,19 @@ class Jitted:
         return tracing.unflatten(entry.out_tree, entry.step.call_flat(leaves))
 
     def _compile(
-        self, key: Any, args: Any, leaves: Sequence[Any], avals: Sequence[ShapedArray], tree: Any, static: Mapping[str, Any]
+        self,
+        key: Any,
+        args: Any,
+        leaves: Sequence[Any],
+        avals: Sequence[ShapedArray],
+        tree: Any,
+        static: Mapping[str, Any],
     ) -> _Entry:
         unknown = set(static) - set(self.static_argnames)
         if unknown:
-            raise TypeError(f"jit: keyword arguments must be named in static_argnames, got {', '.join(sorted(unknown))}")
+            raise TypeError(
+                f"jit: keyword arguments must be named in static_argnames, got {', '.join(sorted(unknown))}"
+            )
         traced = tracing.trace(self.fn, *tracing.unflatten(tree, avals), donate_argnums=self.donate_argnums, **static)
         machine = self.machine or default_machine()
         program = optimize(traced)

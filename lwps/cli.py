@@ -11,6 +11,7 @@ import attrs
 
 try:
     import typer
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table
@@ -38,7 +39,9 @@ err = Console(stderr=True)
 
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the result to this file as JSON.")]
 Processors = Annotated[str | None, typer.Option(help="Processors by name, as `lwps devices` prints them: cpu,cl-cpu")]
-Memory = Annotated[str | None, typer.Option(help=f"Memory mode: {', '.join(MODES)}. Default: the first the device can do.")]
+Memory = Annotated[
+    str | None, typer.Option(help=f"Memory mode: {', '.join(MODES)}. Default: the first the device can do.")
+]
 
 
 @app.command()
@@ -58,7 +61,10 @@ def devices(processors: Processors = None, memory: Memory = None, json: Json = N
         costs.add_row(source, target, f"{h.latency_s * 1e6:.1f} us", f"{h.seconds(1 << 26) * 1e3:.2f} ms")
     if handovers:
         out.print(costs)
-    rows = [{"source": s, "target": t, "latency_s": h.latency_s, "s_per_byte": h.s_per_byte} for (s, t), h in handovers.items()]
+    rows = [
+        {"source": s, "target": t, "latency_s": h.latency_s, "s_per_byte": h.s_per_byte}
+        for (s, t), h in handovers.items()
+    ]
     listed = [{"name": p.name, "description": p.description, "start_s": host_s[p.name]} for p in machine.processors]
     _write(json, {"machine": machine.describe(), "memory": machine.memory, "processors": listed, "handovers": rows})
 
@@ -66,13 +72,18 @@ def devices(processors: Processors = None, memory: Memory = None, json: Json = N
 @app.command()
 def train(
     model: Annotated[str, typer.Argument(help=f"One of {', '.join(MODELS)}.")] = "resnet18",
-    data: Annotated[Path | None, typer.Option(help="Folder of IDX files (MNIST, Fashion-MNIST; .gz or not). Default: the UCI digits.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of IDX files (MNIST, Fashion-MNIST; .gz or not). Default: the UCI digits."),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1)] = 32,
     epochs: Annotated[int, typer.Option(min=1)] = 12,
     steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 0.05,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    placement: Annotated[str, typer.Option(help="auto, a processor's name, or a policy: independent, layerwise, mincut.")] = "auto",
+    placement: Annotated[
+        str, typer.Option(help="auto, a processor's name, or a policy: independent, layerwise, mincut.")
+    ] = "auto",
     processors: Processors = None,
     memory: Memory = None,
     json: Json = None,
@@ -97,7 +108,9 @@ def train(
         out.print(f"\nplacement, measured on this machine{cached}:")
         out.print(str(result.receipt), highlight=False)
     first, last = _ends(result.losses)
-    out.print(f"\nloss {first:.3f} -> {last:.3f}, {result.images_per_s:.0f} images/s, {result.train_s:.1f} s of training")
+    out.print(
+        f"\nloss {first:.3f} -> {last:.3f}, {result.images_per_s:.0f} images/s, {result.train_s:.1f} s of training"
+    )
     out.print(f"test accuracy {result.test_accuracy:.2%}")
     row = {
         "machine": machine.describe(),
@@ -116,20 +129,25 @@ def train(
 def _fitted(dataset: Dataset, model: str) -> Dataset:
     """Images as large as the model needs: the convolutional ones take any, LeNet-5 28 pixels or more."""
     size = dataset.train_images.shape[1]
-    least = {"lenet5": 28}.get(model, size)
-    return fit(dataset, least) if size < least else dataset
+    return fit(dataset, 28) if model == "lenet5" and size < 28 else dataset
 
 
-def _train_with_progress(model: Any, dataset: Dataset, settings: training.Settings, machine: Machine) -> training.Result:
+def _train_with_progress(
+    model: Any, dataset: Dataset, settings: training.Settings, machine: Machine
+) -> training.Result:
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.1%}  {task.fields[rate]:.0f} images/s"),
+        TextColumn(
+            "loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.1%}  {task.fields[rate]:.0f} images/s"
+        ),
         TimeElapsedColumn(),
     )
     with Progress(TextColumn("{task.fields[note]}"), *columns, console=out) as bar:
-        task = bar.add_task("", total=None, epoch=0, loss=float("nan"), accuracy=0.0, rate=0.0, note="measuring placements")
+        task = bar.add_task(
+            "", total=None, epoch=0, loss=float("nan"), accuracy=0.0, rate=0.0, note="measuring placements"
+        )
 
         def show(p: training.Progress) -> None:
             note = "" if p.step < p.steps else "done"
@@ -160,7 +178,9 @@ def bench_command(
     channels: Annotated[int, typer.Option(min=1)] = 3,
     classes: Annotated[int, typer.Option(min=2)] = 10,
     batch: Annotated[str, typer.Option(help="Batch sizes, comma-separated.")] = "1,8,32",
-    placements: Annotated[str, typer.Option(help="Processors and policies, comma-separated.")] = "cpu,cl-cpu,independent,layerwise,mincut,auto",
+    placements: Annotated[
+        str, typer.Option(help="Processors and policies, comma-separated.")
+    ] = "cpu,cl-cpu,independent,layerwise,mincut,auto",
     rounds: Annotated[int, typer.Option(min=ROUNDS, help=f"Rounds, at least {ROUNDS}.")] = ROUNDS,
     processors: Processors = None,
     memory: Memory = None,
@@ -173,12 +193,23 @@ def bench_command(
     machine = _machine(processors, memory)
     net = build(model, classes, image_size)
     rows = bench(
-        model, net, _integers(batch), image_size, channels, placements.split(","), machine, rounds, lambda line: err.print(line, style="dim")
+        model,
+        net,
+        _integers(batch),
+        image_size,
+        channels,
+        placements.split(","),
+        machine,
+        rounds,
+        lambda line: err.print(line, style="dim"),
     )
     out.print(f"machine: {machine.describe()}", highlight=False)
     for table in _bench_tables(rows):
         out.print(table)
-    out.print("/ single: time by the faster single processor's, median over rounds; handed: values handed over a step")
+    out.print(
+        "/ single: time by the faster single processor's, median over rounds; handed: hand-overs a step;"
+        " on cpu: of all eqns"
+    )
     _write(json, {"machine": machine.describe(), "rows": [attrs.asdict(r) for r in rows]})
 
 
@@ -187,12 +218,27 @@ def _bench_tables(rows: Sequence[BenchRow]) -> list[Table]:
     tables = []
     for batch in dict.fromkeys(r.batch for r in rows):
         mine = [r for r in rows if r.batch == batch]
-        title = f"{mine[0].model}, batch {batch}, {mine[0].image_size} pixels: ms a step, median of {mine[0].step_s.runs}"
-        table = Table("placement", "measured", "predicted", "objective", "/ single", "MB", "handed", "eqns", title=title)
+        title = (
+            f"{mine[0].model}, batch {batch}, {mine[0].image_size} pixels: ms a step, median of {mine[0].step_s.runs}"
+        )
+        table = Table(
+            "placement",
+            "measured",
+            "predicted",
+            "objective",
+            "/ single",
+            "MB",
+            "handed",
+            "on cpu",
+            title=title,
+            box=SIMPLE,
+        )
         for r in mine:
             seconds = (f"{s * 1e3:.2f}" for s in (r.step_s.median, r.predicted_s, r.objective_s))
-            where = " ".join(f"{p}:{n}" for p, n in r.eqns.items())
-            table.add_row(r.placement, *seconds, f"{r.paired:.3f}", f"{r.peak_bytes / 1e6:.0f}", str(r.handovers), where)
+            on_cpu = f"{r.eqns.get('cpu', 0)}/{sum(r.eqns.values())}"
+            table.add_row(
+                r.placement, *seconds, f"{r.paired:.3f}", f"{r.peak_bytes / 1e6:.0f}", str(r.handovers), on_cpu
+            )
         tables.append(table)
     return tables
 
@@ -229,5 +275,3 @@ def main() -> None:
     except (MachineError, PlanError, DataError, DonationError, ValueError, TypeError) as error:
         err.print(f"lwps: {error}", style="red", highlight=False)
         sys.exit(1)
-
-

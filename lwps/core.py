@@ -21,12 +21,12 @@ def _shape(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(n) for n in shape)
 
 
-def _check_shape(aval: "ShapedArray", attribute: Any, shape: tuple[int, ...]) -> None:
+def _check_shape(aval: ShapedArray, attribute: Any, shape: tuple[int, ...]) -> None:
     if any(n < 0 for n in shape):
         raise ValueError(f"ShapedArray: every axis must have at least 0 elements, got {shape}")
 
 
-def _check_dtype(aval: "ShapedArray", attribute: Any, dtype: np.dtype) -> None:
+def _check_dtype(aval: ShapedArray, attribute: Any, dtype: np.dtype) -> None:
     if dtype not in DTYPES:
         names = ", ".join(str(d) for d in DTYPES)
         raise TypeError(f"ShapedArray: dtype must be one of {names}, got {dtype}")
@@ -275,7 +275,9 @@ def narrow(x: Any, op: str, *, floats: bool = False) -> np.ndarray:
         return _checked(x, np.dtype(np.uint32 if x.dtype == np.uint64 else np.int32), op)
     if x.dtype.kind == "f":
         return _checked(x, np.dtype(np.float32), op)
-    raise TypeError(f"{op}: arrays must be bool, integers or floats, got {x.dtype}{list(x.shape)}; convert it with astype")
+    raise TypeError(
+        f"{op}: arrays must be bool, integers or floats, got {x.dtype}{list(x.shape)}; convert it with astype"
+    )
 
 
 def _checked(x: np.ndarray, dtype: np.dtype, op: str) -> np.ndarray:
@@ -283,7 +285,9 @@ def _checked(x: np.ndarray, dtype: np.dtype, op: str) -> np.ndarray:
         y = x.astype(dtype)
     fits = np.array_equal(x, y) if dtype.kind in "iu" else np.array_equal(np.isinf(x), np.isinf(y))
     if not fits:
-        raise TypeError(f"{op}: values must fit {dtype}, got {x.dtype} values from {x.min()} to {x.max()}; use {dtype} data")
+        raise TypeError(
+            f"{op}: values must fit {dtype}, got {x.dtype} values from {x.min()} to {x.max()}; use {dtype} data"
+        )
     return y
 
 

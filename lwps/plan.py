@@ -53,14 +53,21 @@ def placement_of(rows: Mapping[str, str], program: Program, policy: str = "by ha
     wanted = [n for n, eqn in zip(program.names, program.eqns, strict=True) if eqn.runs]
     missing, extra = sorted(set(wanted) - set(rows)), sorted(set(rows) - set(program.names))
     if missing or extra:
-        raise PlanError(f"placement: must name every eqn that runs, got no processor for {missing[:3]} and unknown names {extra[:3]}")
-    return Placement(tuple(rows.get(n) if e.runs else None for n, e in zip(program.names, program.eqns, strict=True)), policy)
+        raise PlanError(
+            f"placement: must name every eqn that runs, got no processor for {missing[:3]}"
+            f" and unknown names {extra[:3]}"
+        )
+    return Placement(
+        tuple(rows.get(n) if e.runs else None for n, e in zip(program.names, program.eqns, strict=True)), policy
+    )
 
 
 def check_placement(program: Program, placement: Placement, processors: Sequence[str]) -> None:
     """Raise PlanError unless each eqn that runs, and no other, has one of `processors`."""
     if len(placement.processors) != len(program.eqns):
-        raise PlanError(f"placement: must have a processor for each of {len(program.eqns)} eqns, got {len(placement.processors)}")
+        raise PlanError(
+            f"placement: must have a processor for each of {len(program.eqns)} eqns, got {len(placement.processors)}"
+        )
     for name, eqn, processor in zip(program.names, program.eqns, placement.processors, strict=True):
         if eqn.runs and processor not in processors:
             raise PlanError(f"placement: {name} must be on one of {', '.join(processors)}, got {processor!r}")
@@ -135,8 +142,12 @@ class Profile:
         if data.get("format") != FORMAT:
             raise PlanError(f"profile: must be a JSON object of format {FORMAT}, got {data.get('format')!r}")
         try:
-            handovers = {(h["source"], h["target"]): Handover(h["latency_s"], h["s_per_byte"]) for h in data["handovers"]}
-            return cls(data["machine"], data["memory"], tuple(data["processors"]), data["seconds"], data["host_s"], handovers)
+            handovers = {
+                (h["source"], h["target"]): Handover(h["latency_s"], h["s_per_byte"]) for h in data["handovers"]
+            }
+            return cls(
+                data["machine"], data["memory"], tuple(data["processors"]), data["seconds"], data["host_s"], handovers
+            )
         except (KeyError, TypeError) as error:
             raise PlanError(f"profile: must have the fields that Profile.to_json writes, got {error!r}") from error
 

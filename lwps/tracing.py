@@ -88,10 +88,14 @@ class Tracer:
         return f"Tracer({self.aval})"
 
     def __bool__(self) -> bool:
-        raise TypeError(self._unknown("a truth value (`if`, `while`, `and`, `not`)", "lwps.numpy.where, or a static argument"))
+        raise TypeError(
+            self._unknown("a truth value (`if`, `while`, `and`, `not`)", "lwps.numpy.where, or a static argument")
+        )
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        raise TypeError(self._unknown("a NumPy array", "the ops of lwps.numpy, or return the value and read it after the step"))
+        raise TypeError(
+            self._unknown("a NumPy array", "the ops of lwps.numpy, or return the value and read it after the step")
+        )
 
     def __float__(self) -> float:
         raise TypeError(self._unknown("a Python number", "the value as it is, or return it and read it after the step"))
@@ -106,7 +110,10 @@ class Tracer:
 
     def _unknown(self, what: str, instead: str) -> str:
         state = "is being traced" if self.trace.open else "was traced in a function that has returned (a leaked tracer)"
-        return f"tracer: {what} needs known values, got {self.aval}, which {state}; use {instead} (at {user_line()}; the value was made at {self.source})"
+        return (
+            f"tracer: {what} needs known values, got {self.aval}, which {state}; use {instead}"
+            f" (at {user_line()}; the value was made at {self.source})"
+        )
 
 
 @attrs.define(eq=False)
@@ -150,8 +157,9 @@ class Trace:
             outer = outer.parent
         if outer is None or not x.trace.open:
             raise TypeError(
-                f"{op}: values must belong to the function being traced, got {x.aval} made at {x.source} in a trace that has"
-                f" ended (a leaked tracer); return it from the traced function instead (at {user_line()})"
+                f"{op}: values must belong to the function being traced, got {x.aval} made at {x.source}"
+                f" in a trace that has ended (a leaked tracer); return it from the traced function"
+                f" instead (at {user_line()})"
             )
         if x.var not in self.captured:
             self.captured[x.var] = (Var(x.aval), x)
@@ -226,7 +234,10 @@ def trace(fn: Callable[..., Any], *args: Any, donate_argnums: Sequence[int] = ()
     the results may take.
     """
     leaves, in_tree = flatten(args)
-    avals = [x if is_aval(x) else aval_of(core.narrow(x, "trace", floats=True) if not hasattr(x, "aval") else x) for x in leaves]
+    avals = [
+        x if is_aval(x) else aval_of(core.narrow(x, "trace", floats=True) if not hasattr(x, "aval") else x)
+        for x in leaves
+    ]
     out_tree: Any = None
 
     def flat(*tracers: Tracer) -> list[Any]:
@@ -236,7 +247,10 @@ def trace(fn: Callable[..., Any], *args: Any, donate_argnums: Sequence[int] = ()
 
     program, captured = record(flat, avals)
     if captured:
-        raise TypeError(f"trace: the function must not read values of another trace, got {captured[0].aval} made at {captured[0].source}")
+        raise TypeError(
+            f"trace: the function must not read values of another trace, got {captured[0].aval}"
+            f" made at {captured[0].source}"
+        )
     donated = donated_leaves(args, donate_argnums)
     return attrs.evolve(program, donated=donated, in_tree=in_tree, out_tree=out_tree)
 

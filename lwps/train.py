@@ -117,7 +117,9 @@ def train(
     opt_state = optimizer(settings.lr).init(params)
     per_epoch = len(dataset.train_images) // settings.batch
     if per_epoch == 0:
-        raise ValueError(f"train: the batch must be at most the {len(dataset.train_images)} training images, got {settings.batch}")
+        raise ValueError(
+            f"train: the batch must be at most the {len(dataset.train_images)} training images, got {settings.batch}"
+        )
     steps = settings.steps or settings.epochs * per_epoch
     losses: list[float] = []
     begin = time.perf_counter()

@@ -1,5 +1,7 @@
 """Small training steps that tests run through every stage."""
 
+import itertools
+
 import numpy as np
 
 import lwps
@@ -12,7 +14,7 @@ def mlp_params(sizes=(6, 5, 3), seed=0):
     rng = np.random.default_rng(seed)
     return [
         {"w": rng.standard_normal((m, n), np.float32) * 0.5, "b": rng.standard_normal(n, np.float32) * 0.1}
-        for m, n in zip(sizes[:-1], sizes[1:], strict=True)
+        for m, n in itertools.pairwise(sizes)
     ]
 
 

@@ -11,7 +11,7 @@ from lwps.core import Cost, Primitive, Program, ShapedArray, evaluate_program
 
 
 @attrs.define(eq=False)
-class custom_vjp:  # noqa: N801 - used as a decorator, and known by this name
+class custom_vjp:
     """`fn` with its own vjp: `f = custom_vjp(fn); f.defvjp(fwd, bwd)`, as in JAX.
 
     `fwd(*args)` returns (result, residuals); `bwd(residuals, ct)` returns a tuple with a cotangent (or
@@ -32,7 +32,9 @@ class custom_vjp:  # noqa: N801 - used as a decorator, and known by this name
         if trace is None:
             return self.fn(*args)
         if self.fwd is None or self.bwd is None:
-            raise TypeError(f"custom_vjp: {self.fn.__name__} must have a rule before it is traced, got none; call defvjp(fwd, bwd)")
+            raise TypeError(
+                f"custom_vjp: {self.fn.__name__} must have a rule before it is traced, got none; call defvjp(fwd, bwd)"
+            )
         leaves, in_tree = tracing.flatten(args)
         out_tree: Any = None
 
@@ -64,7 +66,9 @@ def _aval(*ins: ShapedArray, body: Program, rule: _Rule) -> tuple[ShapedArray, .
 
 def _vjp(cts: Any, ins: Any, outs: Any, needed: Any, *, body: Program, rule: _Rule) -> Sequence[Any]:
     if any(needed[rule.n_args :]):
-        raise TypeError(f"custom_vjp: {rule.name} must get what it is differentiated by as arguments, got it from its closure")
+        raise TypeError(
+            f"custom_vjp: {rule.name} must get what it is differentiated by as arguments, got it from its closure"
+        )
     _, residuals = rule.fwd(*tracing.unflatten(rule.in_tree, ins[: rule.n_args]))
     filled = [_zeros(out) if ct is None else ct for ct, out in zip(cts, outs, strict=True)]
     in_cts = rule.bwd(residuals, tracing.unflatten(rule.out_tree, filled))
@@ -76,7 +80,9 @@ def _vjp(cts: Any, ins: Any, outs: Any, needed: Any, *, body: Program, rule: _Ru
         n = len(tracing.flatten(arg)[0])
         leaves += [None] * n if ct is None else tracing.flatten(ct)[0]
     if len(leaves) != rule.n_args:
-        raise TypeError(f"custom_vjp: bwd of {rule.name} must return cotangents shaped as its arguments, got {len(leaves)} leaves")
+        raise TypeError(
+            f"custom_vjp: bwd of {rule.name} must return cotangents shaped as its arguments, got {len(leaves)} leaves"
+        )
     return [*leaves, *[None] * (len(ins) - rule.n_args)]
 
 

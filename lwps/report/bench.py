@@ -98,7 +98,9 @@ def bench(
     return rows
 
 
-def _placement(policy: str, program: Program, profile: Profile, machine: Machine, arrays: Sequence[np.ndarray]) -> Placement:
+def _placement(
+    policy: str, program: Program, profile: Profile, machine: Machine, arrays: Sequence[np.ndarray]
+) -> Placement:
     if policy == "auto":
         executable, _ = choose(program, machine, memory_of(machine), arrays, profile)
         return executable.lowered.placement

@@ -50,7 +50,8 @@ class Array:
         """The memory behind it; DonationError if that was given away."""
         if self._slot is None:
             raise DonationError(
-                f"array: a donated array must not be used again, got {self.aval}; use what the step returned in its place"
+                f"array: a donated array must not be used again, got {self.aval};"
+                " use what the step returned in its place"
             )
         return self._slot
 

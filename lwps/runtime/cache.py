@@ -9,16 +9,14 @@ from typing import Any
 
 import platformdirs
 
+from lwps import environment
+
 FORMAT = 1
-VARIABLE = "LWPS_CACHE_DIR"  # where these files are; empty: keep none
 
 
 def folder() -> Path | None:
     """The cache folder, None where the user wants none."""
-    named = os.environ.get(VARIABLE)
-    if named == "":
-        return None
-    return Path(named) if named else Path(platformdirs.user_cache_dir("lwps"))
+    return environment.cache_folder(platformdirs.user_cache_dir("lwps"))
 
 
 def load(key: str) -> Any:
@@ -47,4 +45,7 @@ def store(key: str, content: Any) -> None:
             json.dump({"format": FORMAT, "key": key, "content": content}, file)
         Path(aside).replace(where / f"{key}.json")
     except OSError as error:
-        warnings.warn(f"lwps: measurements are not kept, {where} cannot be written ({error}); set {VARIABLE}", stacklevel=2)
+        warnings.warn(
+            f"lwps: measurements are not kept, {where} cannot be written ({error}); set {environment.CACHE}",
+            stacklevel=2,
+        )

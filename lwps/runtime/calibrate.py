@@ -2,17 +2,32 @@
 
 import statistics
 import time
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
+import attrs
 import numpy as np
 import pyopencl as cl
 
 from lwps.plan import Handover
 from lwps.runtime.machine import HOST, Machine
 
-_KERNEL = "kernel void tick(global int *x) { if (get_global_id(0) == 0) x[0] += 1; }"
+_KERNEL = """
+kernel void tick(global int *x) { if (get_global_id(0) == 0) x[0] += 1; }
+
+// Keeps every core busy with its share of a few MB: what another lane left in their caches is gone.
+kernel void work(global float *x, int n)
+{
+    const int first = get_global_id(0) * n;
+    for (int round = 0; round < 4; round++) {
+        for (int k = first; k < first + n; k++)
+            x[k] = x[k] * 0.5f + 1.0f;
+    }
+}
+"""
+_ITEMS, _EACH = 64, 1 << 15  # work-items of `work`, and floats of each: 8 MB
+_SIDE = 512  # of the square matrices that the host multiplies meanwhile
 _SMALL, _LARGE = 4096, 1 << 24  # bytes
 _ROUNDS = 15
 
@@ -20,8 +35,10 @@ _ROUNDS = 15
 def calibrate(machine: Machine) -> tuple[dict[str, float], dict[tuple[str, str], Handover]]:
     """Host seconds to start one eqn on each processor, and the cost of each hand-over by direction.
 
-    Where memory is shared a hand-over is a wait: a round trip host - kernel - host beyond what the same kernel
-    takes in a chain, half in each direction. In mode `copy` it is the time of explicit copies.
+    Where memory is shared a hand-over is a wait: what a round trip host - device - host with work on both sides takes
+    beyond the same work on each side alone, half in each direction. So it holds what changing lanes costs in caches
+    and in threads that must wake, or that spin on a core that the other lane wants. In mode `copy` the time of
+    explicit copies comes on top.
     """
     return _calibrate(machine)
 
@@ -32,12 +49,13 @@ def _calibrate(machine: Machine) -> tuple[dict[str, float], dict[tuple[str, str]
     handovers: dict[tuple[str, str], Handover] = {}
     for name, queue in machine.queues.items():
         tick = _ticker(machine, queue)
-        host_s[name] = _median(lambda tick=tick, queue=queue: _chain(tick, queue, 100)[0]) / 100  # type: ignore[misc]
-        chained = _median(lambda tick=tick, queue=queue: _chain(tick, queue, 100)[1]) / 100  # type: ignore[misc]
-        alone = _median(lambda tick=tick: _seconds(lambda: tick().wait()))  # type: ignore[misc]
-        half = max(alone - chained, 1e-7) / 2
-        to, back = (_copy_costs(machine, queue) if not machine.unified else (Handover(half, 0.0),) * 2)
-        handovers[HOST, name], handovers[name, HOST] = to, back
+        chains = [_chain(tick, queue, 100) for _ in range(_ROUNDS)]
+        host_s[name], chained = (statistics.median(c[k] for c in chains) / 100 for k in (0, 1))
+        alone = _median(partial(_chain_s, tick, queue))
+        half = max(alone - chained, _change_of_lanes(machine, queue), 1e-7) / 2
+        to, back = _copy_costs(machine, queue) if not machine.unified else (Handover(0.0, 0.0),) * 2
+        handovers[HOST, name] = attrs.evolve(to, latency_s=to.latency_s + half)
+        handovers[name, HOST] = attrs.evolve(back, latency_s=back.latency_s + half)
     for a in machine.queues:
         for b in machine.queues:
             if a != b:
@@ -59,6 +77,39 @@ def _ticker(machine: Machine, queue: Any) -> Callable[[], Any]:
     return tick
 
 
+def _chain_s(tick: Callable[[], Any], queue: Any) -> float:
+    """Seconds of one launch, waited for."""
+    return _chain(tick, queue, 1)[1]
+
+
+def _change_of_lanes(machine: Machine, queue: Any) -> float:
+    """Seconds that a round trip with work on both sides takes beyond the work itself, median of paired rounds."""
+    assert machine.kernels is not None
+    kernel = machine.kernels.kernel(_KERNEL, "", "work")
+    buffer = cl.Buffer(machine.context, cl.mem_flags.READ_WRITE, 4 * _ITEMS * _EACH)
+    kernel.set_arg(0, buffer)
+    kernel.set_arg(1, np.int32(_EACH))
+    a = np.ones((_SIDE, _SIDE), np.float32)
+    out = np.empty_like(a)
+
+    def device() -> None:
+        cl.enqueue_nd_range_kernel(queue, kernel, (_ITEMS,), (1,)).wait()
+
+    def host() -> None:
+        np.matmul(a, a, out=out)
+
+    def extra() -> float:
+        apart = sum(_seconds(partial(_each, [call] * 6)) for call in (device, host))
+        return (_seconds(partial(_each, [device, host] * 6)) - apart) / 6
+
+    return _median(extra)
+
+
+def _each(calls: Sequence[Callable[[], Any]]) -> None:
+    for call in calls:
+        call()
+
+
 def _chain(tick: Callable[[], Any], queue: Any, n: int) -> tuple[float, float]:
     """Seconds until `n` launches are enqueued, and until they have ended."""
     start = time.perf_counter()
@@ -72,9 +123,13 @@ def _chain(tick: Callable[[], Any], queue: Any, n: int) -> tuple[float, float]:
 def _copy_costs(machine: Machine, queue: Any) -> tuple[Handover, Handover]:
     device = cl.Buffer(machine.context, cl.mem_flags.READ_WRITE, _LARGE)
     host = np.zeros(_LARGE, np.uint8)
-    to = [_median(lambda n=n: _seconds(lambda: cl.enqueue_copy(queue, device, host[:n]).wait())) for n in (_SMALL, _LARGE)]  # type: ignore[misc]
-    back = [_median(lambda n=n: _seconds(lambda: cl.enqueue_copy(queue, host[:n], device).wait())) for n in (_SMALL, _LARGE)]  # type: ignore[misc]
-    return _line(*to), _line(*back)
+
+    def copying(nbytes: int, back: bool) -> float:
+        ends = (host[:nbytes], device) if back else (device, host[:nbytes])
+        return _median(lambda: _seconds(lambda: cl.enqueue_copy(queue, *ends).wait()))
+
+    to, from_ = ([copying(n, back) for n in (_SMALL, _LARGE)] for back in (False, True))
+    return _line(*to), _line(*from_)
 
 
 def _line(small: float, large: float) -> Handover:

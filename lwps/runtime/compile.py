@@ -48,9 +48,7 @@ def runnable(program: Program, machine: Machine) -> dict[int, dict[str, Recipe |
 def everywhere(program: Program, machine: Machine, processor: str) -> Placement:
     """All on one processor; eqns that it cannot run on the host."""
     can = runnable(program, machine)
-    rows = tuple(
-        None if k not in can else processor if processor in can[k] else HOST for k in range(len(program.eqns))
-    )
+    rows = tuple(None if k not in can else processor if processor in can[k] else HOST for k in range(len(program.eqns)))
     return Placement(rows, processor)
 
 
@@ -58,11 +56,16 @@ def lower(program: Program, placement: Placement, machine: Machine) -> Lowered:
     """Decide bytes, order and hand-overs, and prove the list free of hazards."""
     check_placement(program, placement, machine.names)
     if len(separate_outputs(program).eqns) != len(program.eqns):
-        raise ValueError("compile: every output must have bytes of its own, got one that is an input or given twice; call lwps.optimize first")
+        raise ValueError(
+            "compile: every output must have bytes of its own, got one that is an input or given twice;"
+            " call lwps.optimize first"
+        )
     schedule = Schedule(tuple(k for k, p in enumerate(placement.processors) if p is not None))
     values = values_of(program, placement, schedule, machine.unified)
     recipes = _recipes(program, placement, machine)
-    scratch = {k: (family(p, machine.unified), _scratch(program, k, recipes)) for k, p in enumerate(placement.processors) if p}
+    scratch = {
+        k: (family(p, machine.unified), _scratch(program, k, recipes)) for k, p in enumerate(placement.processors) if p
+    }
     memory = plan_memory(
         program,
         values,
@@ -85,7 +88,9 @@ def _recipes(program: Program, placement: Placement, machine: Machine) -> dict[i
             continue
         found = recipe(machine.processor(name).device, eqn.primitive, eqn.in_avals, eqn.params)  # type: ignore[arg-type]
         if found is None:
-            raise ValueError(f"compile: {program.names[k]} must have a kernel for {name}, got none for {eqn}; place it on {HOST}")
+            raise ValueError(
+                f"compile: {program.names[k]} must have a kernel for {name}, got none for {eqn}; place it on {HOST}"
+            )
         recipes[k] = found
     return recipes
 

@@ -100,10 +100,11 @@ class Executable:
     def run(self, inputs: Sequence[Slot]) -> list[Slot]:
         """Do the step; the slots of the outputs (those of donated inputs where done in place)."""
         outputs = self._prepare(inputs)
-        calls = iter(self._calls)
+        calls: Any = iter(self._calls)
         try:
-            for call in calls:
-                call()
+            with np.errstate(all="ignore"):  # a device says nothing of a NaN either
+                for call in calls:
+                    call()
         except Exception as error:
             self._finish_queues()
             self._explain(error, len(self._calls) - calls.__length_hint__() - 1)
@@ -138,7 +139,7 @@ class Executable:
         return outputs, seconds, step_s
 
     def _read_events(self, pending: Sequence[tuple[int, Any, Any]], seconds: list[float]) -> None:
-        before = {}
+        before: dict[str, tuple[int, int]] = {}
         for at, first, last in pending:
             queue = self.lowered.instructions[at].processor
             start, end = first.profile.start, last.profile.end
@@ -201,7 +202,9 @@ class Executable:
         if isinstance(instruction, Run):
             eqn = self.lowered.program.eqns[instruction.eqn]
             name = self.lowered.program.names[instruction.eqn]
-            error.add_note(f"lwps: in {name} on {instruction.processor}: {eqn}; traced at {eqn.source or 'an unknown line'}")
+            error.add_note(
+                f"lwps: in {name} on {instruction.processor}: {eqn}; traced at {eqn.source or 'an unknown line'}"
+            )
         else:
             error.add_note(f"lwps: in instruction {at}: {instruction}")
 
@@ -340,7 +343,6 @@ class _KernelBinder:
             return made[0], made[-1]
 
         return launch_all
-
 
     def _mark(self, events: list[Any], at: int, name: str) -> None:
         """An eqn without elements: waiting for it still means waiting for what came before it."""

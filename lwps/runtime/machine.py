@@ -72,7 +72,10 @@ class Machine:
         if not devices:
             return cls(processors, mode)
         if len({d.cl_device.platform for d in devices}) > 1:
-            raise MachineError(f"machine: OpenCL processors must be of one platform, got {', '.join(map(str, devices))}; name one of them")
+            raise MachineError(
+                f"machine: OpenCL processors must be of one platform, got {', '.join(d.name for d in devices)};"
+                " name one of them"
+            )
         context = cl.Context([d.cl_device for d in devices])
         profiling = cl.command_queue_properties.PROFILING_ENABLE
         return cls(
@@ -119,7 +122,9 @@ def memory_mode(devices: Sequence[Processor], wanted: str | None) -> str:
         raise MachineError(f"memory: the mode must be one of {', '.join(MODES)}, got {wanted!r}")
     fine = all(_fine_grain(d.cl_device) for d in devices)
     if wanted == "svm-fine" and not fine:
-        raise MachineError(f"memory: svm-fine needs fine-grain buffer SVM, got a device without: {devices[0].description}; use copy")
+        raise MachineError(
+            f"memory: svm-fine needs fine-grain buffer SVM, got a device without: {devices[0].description}; use copy"
+        )
     return wanted or ("svm-fine" if fine else "copy")
 
 

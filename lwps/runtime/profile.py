@@ -36,9 +36,7 @@ def profile_program(
     return Profile(machine.describe(), machine.memory, machine.names, seconds, host_s, handovers)
 
 
-def input_slots(
-    program: Program, memory: Memory, args: Sequence[np.ndarray] | None = None
-) -> list[Slot]:
+def input_slots(program: Program, memory: Memory, args: Sequence[np.ndarray] | None = None) -> list[Slot]:
     """A slot for each input, filled with `args` or with made-up values."""
     values = [_made_up(v.aval, k) for k, v in enumerate(program.inputs)] if args is None else args
     return [new_slot(memory, v.aval, x) for v, x in zip(program.inputs, values, strict=True)]
@@ -65,7 +63,9 @@ def _measure(executable: Executable, args: Sequence[np.ndarray] | None) -> dict[
     slots = input_slots(program, executable.memory, args)
     executable.run(slots)
     executable.timed_run(slots)
-    plain, timed, rows = [], [], []
+    plain: list[float] = []
+    timed: list[float] = []
+    rows: list[list[float]] = []
     begin = time.perf_counter()
     while len(rows) < RUNS and (len(rows) < 2 or time.perf_counter() - begin < BUDGET_S):
         start = time.perf_counter()

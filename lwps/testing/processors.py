@@ -1,7 +1,6 @@
 """Run one primitive on one processor, on plain buffers: the smallest thing that can be wrong."""
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ def _opencl() -> dict[str, tuple[cl.Context, cl.CommandQueue, KernelCache, Devic
     found = {}
     for p in opencl_processors():
         context = cl.Context([p.cl_device])
+        assert p.device is not None
         found[p.name] = (context, cl.CommandQueue(context), KernelCache(context), p.device)
     return found
 

@@ -17,10 +17,10 @@ MAX_OPERANDS = 24  # devices may allow as few as 1024 bytes of kernel arguments
 def fuse(program: Program, apart: Collection[str] = ()) -> Program:
     """Elementwise eqns of one phase and one shape that feed each other, as `fused` eqns.
 
-    Names in `apart` stay eqns of their own (those pinned to a processor). Constants filled with a number are taken into every
-    chain that reads them.
+    Names in `apart` stay eqns of their own (those pinned to a processor). Constants filled with a number are taken
+    into every chain that reads them.
     """
-    groups = _Groups(program, {name for name in apart})
+    groups = _Groups(program, set(apart))
     for k in range(len(program.eqns)):
         groups.add(k)
     return _emit(program, groups)
@@ -141,7 +141,9 @@ def _fused(program: Program, members: Sequence[int], used: dict[Var, set[int]], 
     written = {v for eqn in eqns for v in eqn.outs}
     outs = tuple(v for eqn in eqns for v in eqn.outs if used.get(v, set()) - set(members))
     ins = tuple(dict.fromkeys(v for eqn in eqns for v in eqn.ins if v not in written and v not in read_fills))
-    body = _body([*(fills[v] for v in dict.fromkeys(v for e in eqns for v in e.ins) if v in read_fills), *eqns], ins, outs)
+    body = _body(
+        [*(fills[v] for v in dict.fromkeys(v for e in eqns for v in e.ins) if v in read_fills), *eqns], ins, outs
+    )
     last = eqns[-1]
     return Eqn(fused_p, ins, outs, {"body": body}, eqns[0].layer, last.phase, last.source)
 
@@ -158,4 +160,3 @@ def _body(eqns: Sequence[Eqn], ins: tuple[Var, ...], outs: tuple[Var, ...]) -> P
         attrs.evolve(eqn, ins=tuple(own[v] for v in eqn.ins), outs=tuple(own[v] for v in eqn.outs)) for eqn in eqns
     )
     return Program(tuple(own[v] for v in ins), members, tuple(own[v] for v in outs))
-

@@ -5,7 +5,7 @@ A wait is put in wherever bytes are touched that another queue may still be usin
 value or because the arena used them before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -22,8 +22,8 @@ def insert_handovers(
     schedule: Schedule,
     values: Values,
     memory: MemoryPlan,
-    in_place: dict[int, int],
-    scratch_nbytes: dict[int, Sequence[int]],
+    in_place: Mapping[int, int],
+    scratch_nbytes: Mapping[int, Sequence[int]],
     unified: bool,
 ) -> tuple[Instruction, ...]:
     """The instruction list of one step; after its last one every queue has been waited for."""
@@ -64,7 +64,7 @@ class _Where:
     program: Program
     values: Values
     memory: MemoryPlan
-    in_place: dict[int, int]
+    in_place: Mapping[int, int]
 
     def range(self, value: int, home: str) -> Range:
         nbytes = self.values.roots[value].aval.nbytes
@@ -124,9 +124,7 @@ class _Emitter:
         """Same bytes, same queue, later: waiting for the new access covers the old one."""
         written = {(r.space, r.start, r.stop) for r in instruction.writes}
         self.pending = [
-            p
-            for p in self.pending
-            if p.queue != queue or (p.range.space, p.range.start, p.range.stop) not in written
+            p for p in self.pending if p.queue != queue or (p.range.space, p.range.start, p.range.stop) not in written
         ]
 
     def _flush(self) -> None:

@@ -122,4 +122,8 @@ def _found(held: Sequence[Range], r: Range) -> str:
 def _name(instruction: Instruction, names: Sequence[str]) -> str:
     if isinstance(instruction, Run):
         return f"{names[instruction.eqn]} on {instruction.processor}"
-    return f"the copy of value {instruction.writes[0].value} on {instruction.processor}" if isinstance(instruction, Copy) else str(instruction)
+    return (
+        f"the copy of value {instruction.writes[0].value} on {instruction.processor}"
+        if isinstance(instruction, Copy)
+        else str(instruction)
+    )

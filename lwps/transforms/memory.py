@@ -43,11 +43,12 @@ def values_of(program: Program, placement: Placement, schedule: Schedule, unifie
     writer = [-1] * len(roots)
     last_read: dict[tuple[int, str], int] = {}
     for k, eqn in enumerate(program.eqns):
-        if placement.processors[k] is None:
+        processor = placement.processors[k]
+        if processor is None:
             continue
         for v in eqn.outs:
             writer[number[v]] = position[k]
-            homes[number[v]] = {family(placement.processors[k], unified): None}
+            homes[number[v]] = {family(processor, unified): None}
     _arrivals(program, number, writer, homes, placement, unified)
     for k in schedule.order:
         eqn, processor = program.eqns[k], placement.processors[k]
@@ -221,7 +222,9 @@ def _place(
     for block in sorted(blocks, key=lambda b: (-b.nbytes, b.start)):
         size = max(alignment, -(-block.nbytes // alignment) * alignment)
         if size > chunk_limit:
-            raise MemoryError(f"memory: the largest allocation must hold {size} bytes for one value, got a limit of {chunk_limit}")
+            raise MemoryError(
+                f"memory: the largest allocation must hold {size} bytes for one value, got a limit of {chunk_limit}"
+            )
         chunk, offset = 0, 0
         for chunk in range(len(placed) + 1):
             if chunk == len(placed):
@@ -272,6 +275,10 @@ def check_memory_plan(program: Program, values: Values, schedule: Schedule, plan
             same = a[:2] == b[:2] and a[2] < b[3] and b[2] < a[3]
             if same and a[4] <= b[5] and b[4] <= a[5]:
                 first, second = (a, b) if a[4] <= b[4] else (b, a)
-                over = second[4] == first[5] and _may_overwrite(program, values, schedule.order[second[4]], second[6], first[6])
+                over = second[4] == first[5] and _may_overwrite(
+                    program, values, schedule.order[second[4]], second[6], first[6]
+                )
                 if not over:
-                    raise ValueError(f"memory plan: values {first[6]} and {second[6]} must not share bytes while both live")
+                    raise ValueError(
+                        f"memory plan: values {first[6]} and {second[6]} must not share bytes while both live"
+                    )

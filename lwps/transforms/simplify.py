@@ -6,11 +6,10 @@ from typing import Any
 import attrs
 import numpy as np
 
-from lwps.core import Eqn, Program, Var, evaluate
+from lwps.core import Eqn, Program, Var, evaluate, storage_roots
 from lwps.core import donation_pairs as pairs_of
-from lwps.core import storage_roots
 from lwps.ops.custom import custom_vjp_call_p
-from lwps.ops.elementwise import add_p, astype_p, broadcast_to_p, copy_p, div_p, full_p, mul_p, stop_gradient_p, sub_p
+from lwps.ops.elementwise import astype_p, broadcast_to_p, copy_p, div_p, full_p, mul_p, stop_gradient_p, sub_p
 from lwps.ops.shape import reshape_p
 
 FOLD_SIZE = 4096  # elements: larger results of constants are computed in the step, not kept
@@ -81,7 +80,9 @@ def fold_constants(program: Program) -> Program:
         if same is not None:
             rename.let(eqn.outs[0], same)
         elif eqn.ins and all(v in known for v in eqn.ins) and sum(v.aval.size for v in eqn.outs) <= FOLD_SIZE:
-            for var, value in zip(eqn.outs, evaluate(eqn.primitive, [known[v] for v in eqn.ins], eqn.params), strict=True):
+            for var, value in zip(
+                eqn.outs, evaluate(eqn.primitive, [known[v] for v in eqn.ins], eqn.params), strict=True
+            ):
                 known[var] = value
                 if value.ndim == 0:  # as `full`, so that chains make it in a register
                     eqns.append(_full(eqn, var, value.item()))
@@ -135,7 +136,11 @@ def merge_common(program: Program) -> Program:
     for eqn in program.eqns:
         ins = rename.all(eqn.ins)
         # repr: 0.0 and -0.0 are equal and are not the same constant
-        key = (eqn.primitive, ins, tuple(sorted((k, repr(v), v if callable(v) else None) for k, v in eqn.params.items())))
+        key = (
+            eqn.primitive,
+            ins,
+            tuple(sorted((k, repr(v), v if callable(v) else None) for k, v in eqn.params.items())),
+        )
         if key in seen:
             for var, first in zip(eqn.outs, seen[key].outs, strict=True):
                 rename.let(var, first)
@@ -164,7 +169,7 @@ def separate_outputs(program: Program) -> Program:
     """
     pairs = pairs_of(program)
     roots = storage_roots(program)
-    taken = {v for v in program.inputs} | {v for v, _ in program.consts}
+    taken = set(program.inputs) | {v for v, _ in program.consts}
     outputs, eqns = [], list(program.eqns)
     for o, var in enumerate(program.outputs):
         in_place = o in pairs and program.inputs[pairs[o]] is var

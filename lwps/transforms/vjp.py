@@ -93,7 +93,9 @@ def _apply_rule(eqn: Eqn, env: dict[Var, Tracer], out_cts: list[Any], needed: tu
     in_cts = eqn.primitive.vjp(out_cts, ins, outs, needed, **eqn.params)
     for x, ct in zip(ins, in_cts, strict=True):
         if ct is not None and ct.aval != x.aval:
-            raise TypeError(f"vjp of {eqn.primitive.name}: a cotangent must have its input's aval {x.aval}, got {ct.aval}")
+            raise TypeError(
+                f"vjp of {eqn.primitive.name}: a cotangent must have its input's aval {x.aval}, got {ct.aval}"
+            )
     return in_cts
 
 

@@ -14,10 +14,10 @@ import numpy as np
 
 import lwps
 from lwps import tracing
+from lwps.api import memory_of
 from lwps.autoplace import measure
 from lwps.ops import elementwise as ew
 from lwps.runtime.compile import compile_program, everywhere
-from lwps.api import memory_of
 from lwps.transforms.fuse import fuse
 from lwps.transforms.simplify import separate_outputs, simplify
 

@@ -67,7 +67,10 @@ def main():
     exact = core.evaluate_program(wide, [x.astype(np.float64) if x.dtype.kind == "f" else x for x in arrays])
     program = gradients_program(model, "float32", args)
     host = errors_of(core.evaluate_program(program, arrays), exact)
-    print(f"float32 NumPy: rms error {host.min():.1e} to {host.max():.1e}, {len(host)} gradients, {len(program.eqns)} eqns")
+    print(
+        f"float32 NumPy: rms error {host.min():.1e} to {host.max():.1e},"
+        f" {len(host)} gradients, {len(program.eqns)} eqns"
+    )
 
     rows, failed = [], False
     for mode in ("svm-fine", "copy"):
@@ -83,7 +86,10 @@ def main():
             failed |= bad
             rows.append({"memory": mode, "worst_ratio": worst, "largest": float(errors.max()), "same_bits": same})
             counts = ", ".join(f"{n} {p}" for p, n in step.placement.counts().items())
-            print(f"{mode:9} {k:2}: {counts}: largest {errors.max():.1e}, {worst:.2f} x float32 NumPy's, same bits {same}{' FAILED' * bad}")
+            print(
+                f"{mode:9} {k:2}: {counts}: largest {errors.max():.1e}, "
+                f"{worst:.2f} x float32 NumPy's, same bits {same}{' FAILED' * bad}"
+            )
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"numpy_float32": host.tolist(), "rows": rows}, file, indent=1)

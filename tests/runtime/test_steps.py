@@ -249,7 +249,7 @@ def test_a_compiled_step_refuses_other_shapes_and_pytrees():
 
 def test_a_program_that_was_not_optimized_is_refused_where_outputs_share_bytes():
     program = lwps.trace(lambda x: (x, x), np.ones(2, np.float32))
-    with pytest.raises(ValueError, match="call lwps.optimize first"):
+    with pytest.raises(ValueError, match=r"call lwps\.optimize first"):
         lwps.compile(program, lwps.Placement.everywhere(program, "cpu"), machine("svm-fine"))
 
 

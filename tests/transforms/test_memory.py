@@ -75,7 +75,7 @@ def test_no_two_values_that_live_at_once_share_bytes(choices, unified):
 def test_overlapping_lives_are_refused_by_the_check():
     program = lwps.trace(lambda x: (ew.exp(x) * ew.exp(x * 2.0)).sum() + ew.exp(x * 3.0).sum(), X)
     values, schedule, plan = planned(program)
-    broken = type(plan)({k: (0, 0) for k in plan.places}, plan.chunks, plan.peak_live)
+    broken = type(plan)(dict.fromkeys(plan.places, (0, 0)), plan.chunks, plan.peak_live)
     with pytest.raises(ValueError, match="must not share bytes while both live"):
         check_memory_plan(program, values, schedule, broken)
 

@@ -41,7 +41,7 @@ def test_what_is_left(f, left):
 
 
 def test_minus_zero_is_not_zero():
-    f = lambda x: (1 / (x * 0 + ew.full((), -0.0)), 1 / (x * 0 + ew.full((), 0.0)), x + 0.0)  # noqa: E731
+    f = lambda x: (1 / (x * 0 + ew.full((), -0.0)), 1 / (x * 0 + ew.full((), 0.0)), x + 0.0)
     program = lwps.trace(f, X)
     with np.errstate(divide="ignore"):
         same(program, simplify(program), np.full((2, 3), -0.0, np.float32))

@@ -20,7 +20,7 @@ def numeric(f, x, eps=1e-6):
 
 def test_cotangents_add_up_where_a_value_is_used_twice():
     x = np.array([0.3, -1.2, 2.0, 0.1])
-    f = lambda x: (ew.exp(x) * ew.tanh(x) + x * x).sum()  # noqa: E731
+    f = lambda x: (ew.exp(x) * ew.tanh(x) + x * x).sum()
     np.testing.assert_allclose(lwps.grad(f)(x), numeric(f, x), rtol=1e-6)
 
 
@@ -52,8 +52,8 @@ def test_the_gradient_by_a_value_that_is_also_in_the_closure_is_that_of_the_argu
 
 
 def test_second_derivatives():
-    f = lambda x: ew.tanh(x).sum()  # noqa: E731
-    g = lambda x: lwps.grad(f)(x).sum()  # noqa: E731
+    f = lambda x: ew.tanh(x).sum()
+    g = lambda x: lwps.grad(f)(x).sum()
     x = np.array([0.3, -0.7, 1.1, 0.0])
     t = np.tanh(x)
     np.testing.assert_allclose(lwps.grad(g)(x), -2 * t * (1 - t**2), rtol=1e-6, atol=1e-12)
@@ -119,7 +119,7 @@ def test_all_missing_rules_are_listed_at_once():
         )
         for name in ("first", "second")
     ]
-    f = lambda x: (no_rule[0].bind(x)[0] * no_rule[1].bind(x)[0]).sum()  # noqa: E731
+    f = lambda x: (no_rule[0].bind(x)[0] * no_rule[1].bind(x)[0]).sum()
     with pytest.raises(lwps.MissingVjpError, match=r"(?s)first\(float32\[4\]\).*second\(float32\[4\]\).*custom_vjp"):
         lwps.trace(lwps.grad(f), X)
 
