@@ -60,10 +60,11 @@ def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool
 def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """`fn(*primals)` and a function from cotangents of its result to a tuple of those of `primals`."""
     if tracing.current_trace() is None:
-        arrays = [np.asarray(x) for x in tracing.flatten(primals)[0]]
-        program = tracing.trace(fn, *primals)
-        outs = tracing.unflatten(program.out_tree, evaluate_program(program, arrays))
-        return outs, functools.partial(_pull_back_at_once, program, arrays)
+        leaves, in_tree = tracing.flatten(primals)
+        arrays = [core.narrow(x, "vjp") for x in leaves]
+        program, _, out_tree = _record(lambda *xs: fn(*xs), in_tree, arrays)
+        outs = tracing.unflatten(out_tree, evaluate_program(program, arrays))
+        return outs, functools.partial(_pull_back_at_once, program, arrays, in_tree)
     leaves, in_tree = tracing.flatten(primals)
     program, captured, out_tree = _record(lambda *xs: fn(*xs), in_tree, leaves)
     outs = _current().inline(program, [*leaves, *captured])
@@ -77,10 +78,10 @@ def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tup
     return tracing.unflatten(out_tree, outs), pull_back
 
 
-def _pull_back_at_once(program: Program, arrays: Sequence[np.ndarray], cts: Any) -> tuple[Any, ...]:
+def _pull_back_at_once(program: Program, arrays: Sequence[np.ndarray], in_tree: Any, cts: Any) -> tuple[Any, ...]:
     seeds = [np.asarray(ct, v.aval.dtype) for ct, v in zip(tracing.flatten(cts)[0], program.outputs, strict=True)]
     results = evaluate_program(vjp_program(program), [*arrays, *seeds])
-    return tracing.unflatten(program.in_tree, results[len(program.outputs) :])  # type: ignore[no-any-return]
+    return tracing.unflatten(in_tree, results[len(program.outputs) :])  # type: ignore[no-any-return]
 
 
 def _value_and_grad(
@@ -303,7 +304,9 @@ class Jitted:
             else:
                 leaves[k] = x = core.narrow(x, self.__name__, floats=True)  # type: ignore[attr-defined]
                 avals.append(interned(x.shape, x.dtype))
-        key = (tree, tuple(avals), tuple(sorted(static.items()))) if static else (tree, tuple(avals))
+        key: Any = (tree, tuple(avals))
+        if static:  # with types: 1, 1.0 and True are equal and are not the same argument
+            key = (*key, tuple((name, type(static[name]), static[name]) for name in sorted(static)))
         entry = self._entries.get(key)
         if entry is None:
             with self._lock:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lwps.core import Program
 from lwps.placement import place, simulate
-from lwps.plan import Placement, PlanError, Profile, digest, placement_from_json
+from lwps.plan import Placement, Profile, digest, placement_from_json
 from lwps.runtime import cache
 from lwps.runtime.compile import compile_program, everywhere
 from lwps.runtime.interpreter import Executable
@@ -81,10 +81,9 @@ def choose(
     A `profile` that is given is used, and then nothing comes from the cache.
     """
     key = "receipt-" + digest([program.fingerprint, machine.describe()])
-    known = _from_cache(key, program, machine) if profile is None else None
+    known = _from_cache(key, program, machine, memory) if profile is None else None
     if known is not None:
-        placement, receipt = known
-        return compile_program(program, placement, machine, memory), receipt
+        return known
     profile = profile or profile_program(program, machine, memory, arrays)
     candidates = {p: everywhere(program, machine, p) for p in machine.names}
     if len(machine.names) == 2:
@@ -164,13 +163,15 @@ def _receipt(
     return Receipt(machine.describe(), rows, chosen.placement)
 
 
-def _from_cache(key: str, program: Program, machine: Machine) -> tuple[Placement, Receipt] | None:
+def _from_cache(key: str, program: Program, machine: Machine, memory: Memory) -> tuple[Executable, Receipt] | None:
     stored: Any = cache.load(key)
     if stored is None:
         return None
     try:
         rows = tuple(ReceiptRow(**row) for row in stored["receipt"]["rows"])
         receipt = Receipt(stored["receipt"]["machine"], rows, stored["receipt"]["chosen"], from_cache=True)
-        return placement_from_json(stored["placement"], program), receipt
-    except (KeyError, TypeError, PlanError):
-        return None  # of another version: measured again
+        placement = placement_from_json(stored["placement"], program)
+        str(receipt)  # what a damaged one cannot say
+        return compile_program(program, placement, machine, memory), receipt
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError, StopIteration):
+        return None  # damaged or of another version: measured again

@@ -11,7 +11,6 @@ import attrs
 
 try:
     import typer
-    from rich.box import SIMPLE
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table
@@ -221,18 +220,9 @@ def _bench_tables(rows: Sequence[BenchRow]) -> list[Table]:
         title = (
             f"{mine[0].model}, batch {batch}, {mine[0].image_size} pixels: ms a step, median of {mine[0].step_s.runs}"
         )
-        table = Table(
-            "placement",
-            "measured",
-            "predicted",
-            "objective",
-            "/ single",
-            "MB",
-            "handed",
-            "on cpu",
-            title=title,
-            box=SIMPLE,
-        )
+        table = Table(title=title, box=None, padding=(0, 2, 0, 0))
+        for heading in ("placement", "measured", "predicted", "objective", "/ single", "MB", "handed", "on cpu"):
+            table.add_column(heading, justify="left" if heading == "placement" else "right", no_wrap=True)
         for r in mine:
             seconds = (f"{s * 1e3:.2f}" for s in (r.step_s.median, r.predicted_s, r.objective_s))
             on_cpu = f"{r.eqns.get('cpu', 0)}/{sum(r.eqns.values())}"

@@ -92,7 +92,7 @@ def test_a_truncated_data_file_is_named(monkeypatch, capsys, folder):
 
 def test_bench_writes_a_row_for_each_batch_and_placement(monkeypatch, capsys, tmp_path):
     file = tmp_path / "bench.json"
-    placements = "cpu,auto" if len(cli.default_machine().names) < 2 else "cpu,cl-cpu,independent,layerwise,mincut,auto"
+    placements = ",".join([*cli.default_machine().names, "independent", "layerwise", "mincut", "auto"])
     code, out, _ = lwps(
         monkeypatch,
         capsys,

@@ -23,11 +23,13 @@ def load(key: str) -> Any:
     """What was stored under `key`; None, with a warning, where the file is damaged."""
     where = folder()
     path = where / f"{key}.json" if where else None
-    if path is None or not path.exists():
+    if path is None:
         return None
     try:
         data = json.loads(path.read_text())
         return data["content"] if data["format"] == FORMAT and data["key"] == key else None
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         warnings.warn(f"lwps: the cache file {path} is damaged and will be written anew ({error})", stacklevel=2)
         return None

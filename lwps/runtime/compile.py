@@ -10,7 +10,7 @@ from lwps.runtime.interpreter import Executable
 from lwps.runtime.kernels import Recipe, recipe
 from lwps.runtime.machine import HOST, Machine
 from lwps.runtime.memory import Memory
-from lwps.transforms.handover import insert_handovers
+from lwps.transforms.handover import ends, insert_handovers
 from lwps.transforms.hazards import prove
 from lwps.transforms.memory import Values, family, in_place_outputs, plan_memory, values_of
 from lwps.transforms.simplify import separate_outputs
@@ -77,7 +77,7 @@ def lower(program: Program, placement: Placement, machine: Machine) -> Lowered:
     in_place = in_place_outputs(program, values, schedule)
     nbytes = {k: [a.nbytes for a in avals] for k, (_, avals) in scratch.items()}
     instructions = insert_handovers(program, placement, schedule, values, memory, in_place, nbytes, machine.unified)
-    prove(instructions, program.names)
+    prove(instructions, program.names, *ends(program, values, memory, in_place))
     return Lowered(program, placement, schedule, values, memory, in_place, recipes, instructions)
 
 

@@ -7,7 +7,7 @@ queue has been waited for, so blocks that went back to the pool are in nobody's 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ class Executable:
             if k not in lowered.in_place or program.outputs[k] is not program.inputs[lowered.in_place[k]]
         )
         self._consts = self._const_slots()
-        self._first = True
+        self._unbound = True  # until a step has bound every instruction
         self.staged = 0  # inputs that had to be brought to where the step expects them
 
     @property
@@ -105,8 +105,8 @@ class Executable:
             with np.errstate(all="ignore"):  # a device says nothing of a NaN either
                 for call in calls:
                     call()
-        except Exception as error:
-            self._finish_queues()
+        except BaseException as error:  # an interrupt too must not leave queues at work on blocks that go back
+            self._finish_queues(self.machine.queues)
             self._explain(error, len(self._calls) - calls.__length_hint__() - 1)
             raise
         self._settle(inputs, outputs)
@@ -124,14 +124,18 @@ class Executable:
         self._queues = self.machine.profiling_queues
         begin = time.perf_counter()
         try:
-            for at, instruction in enumerate(self.lowered.instructions):
-                start = time.perf_counter()
-                result = self._calls[at]()
-                if isinstance(instruction, Wait) or getattr(instruction, "processor", HOST) == HOST:
-                    seconds[at] = time.perf_counter() - start
-                elif result is not None:
-                    pending.append((at, *result))
+            with np.errstate(all="ignore"):
+                for at, instruction in enumerate(self.lowered.instructions):
+                    start = time.perf_counter()
+                    result = self._calls[at]()
+                    if isinstance(instruction, Wait) or getattr(instruction, "processor", HOST) == HOST:
+                        seconds[at] = time.perf_counter() - start
+                    elif result is not None:
+                        pending.append((at, *result))
             step_s = time.perf_counter() - begin
+        except BaseException:
+            self._finish_queues(self.machine.profiling_queues)
+            raise
         finally:
             self._queues = self.machine.queues
         self._read_events(pending, seconds)
@@ -154,6 +158,7 @@ class Executable:
         """Bind the slots of this step where they differ from those of the last."""
         changed: list[str] = []
         bound = self._bound
+        unbound, self._unbound = self._unbound, True  # after an error on the way the next step binds all anew
         for slot, home, spaces in zip(inputs, self._arrival, self._input_spaces, strict=True):
             if home not in slot.valid:
                 slot.ensure(home)
@@ -173,13 +178,13 @@ class Executable:
                 if bound.get(space) is not block:
                     bound[space] = block
                     changed.append(space)
-        if self._first:
-            self._first = False
+        if unbound:
             for at in range(len(self._calls)):
                 self._calls[at] = self._bind(at)
         elif changed:
             for at in {at for space in changed for at in self._users[space]}:
                 self._calls[at] = self._bind(at)
+        self._unbound = False
         return outputs
 
     def _settle(self, inputs: Sequence[Slot], outputs: Sequence[Slot]) -> None:
@@ -190,14 +195,14 @@ class Executable:
             if outputs[k].valid != families:
                 outputs[k].valid = set(families)
 
-    def _finish_queues(self) -> None:
-        for queue in self.machine.queues.values():
+    def _finish_queues(self, queues: Mapping[str, Any]) -> None:
+        for queue in queues.values():
             try:
                 queue.finish()
             except cl.Error:
                 continue  # the error that is on its way up says more
 
-    def _explain(self, error: Exception, at: int) -> None:
+    def _explain(self, error: BaseException, at: int) -> None:
         instruction = self.lowered.instructions[at]
         if isinstance(instruction, Run):
             eqn = self.lowered.program.eqns[instruction.eqn]
@@ -226,7 +231,7 @@ class Executable:
         if isinstance(instruction, Wait):
             return lambda: partial(self._wait, instruction.upto)
         if isinstance(instruction, Flush):
-            return lambda: self.machine.queues[instruction.processor].flush  # type: ignore[no-any-return]
+            return lambda: partial(self._flush, instruction.processor)
         if isinstance(instruction, Copy):
             return partial(self._bind_copy, at, instruction)
         if instruction.processor == HOST:
@@ -237,6 +242,13 @@ class Executable:
         event = self._events[upto]
         if event is not None:
             event.wait()
+
+    def _flush(self, name: str) -> None:
+        self._queues[name].flush()
+
+    def _mark(self, at: int, name: str) -> None:
+        """An instruction on no bytes: waiting for it still means waiting for what came before it."""
+        self._events[at] = cl.enqueue_marker(self._queues[name])
 
     def _views(self, instruction: Run) -> list[np.ndarray]:
         eqn = self.lowered.program.eqns[instruction.eqn]
@@ -270,16 +282,18 @@ class Executable:
         source, target = self._bound[read.space], self._bound[write.space]
         nbytes = read.stop - read.start
         if nbytes == 0:
-            return _nothing
+            return partial(self._mark, at, instruction.processor)
         if target.host is not None:
-            args = (target.host[write.start : write.stop], source.argument(read.start, nbytes))
+            ends = target.host[write.start : write.stop], source.buffer
+            offset = {"src_offset": read.start}
         else:
             assert source.host is not None
-            args = (target.argument(write.start, nbytes), source.host[read.start : read.stop])
+            ends = target.buffer, source.host[read.start : read.stop]
+            offset = {"dst_offset": write.start}
         name = instruction.processor
 
         def copy() -> tuple[Any, Any]:
-            event = self._events[at] = cl.enqueue_copy(self._queues[name], *args, is_blocking=False)
+            event = self._events[at] = cl.enqueue_copy(self._queues[name], *ends, is_blocking=False, **offset)
             return event, event
 
         return copy
@@ -327,7 +341,7 @@ class _KernelBinder:
         launches = [(k, r.global_size, r.local_size) for k, r in zip(self.kernels, self.recipe.launches, strict=True)]
         events, enqueue = executable._events, cl.enqueue_nd_range_kernel
         if not launches:
-            return partial(self._mark, events, at, name)
+            return partial(executable._mark, at, name)
         if len(launches) == 1:
             ((kernel, size, local),) = launches
 
@@ -344,10 +358,6 @@ class _KernelBinder:
 
         return launch_all
 
-    def _mark(self, events: list[Any], at: int, name: str) -> None:
-        """An eqn without elements: waiting for it still means waiting for what came before it."""
-        events[at] = cl.enqueue_marker(self.executable._queues[name])
-
 
 def _nothing() -> None:
-    """An instruction on no bytes."""
+    """What stands for an instruction until it is bound."""

@@ -6,6 +6,7 @@ to the slot goes, its blocks return to the pool. So a returned array is never ov
 or a view of it, lives.
 """
 
+import threading
 import weakref
 from typing import Any
 
@@ -28,6 +29,10 @@ class Block:
     nbytes: int
     host: np.ndarray | None
     buffer: Any = None
+    parts: dict[tuple[int, int], Any] = attrs.Factory(dict)
+
+    def __del__(self) -> None:
+        self.parts.clear()  # before the buffer they lie in: NVIDIA's driver crashes the other way round
 
     def view(self, start: int, aval: ShapedArray) -> np.ndarray:
         """An array in the host's bytes."""
@@ -35,12 +40,20 @@ class Block:
         return self.host[start : start + aval.nbytes].view(aval.dtype).reshape(aval.shape)
 
     def argument(self, start: int, nbytes: int) -> Any:
-        """What a kernel takes for these bytes; it must be kept alive as long as the kernel may run."""
-        if self.host is not None:
-            return cl.SVM(self.host[start : start + nbytes])
-        if start == 0 and nbytes == self.nbytes:
+        """What a kernel takes for these bytes.
+
+        One object for each part, kept as long as the block: two sub-buffers of the same bytes did not see each
+        other's writes on NVIDIA (driver 580), and OpenCL does not hold a kernel's arguments.
+        """
+        if start == 0 and nbytes == self.nbytes and self.host is None:
             return self.buffer
-        return self.buffer.get_sub_region(start, max(nbytes, 1))
+        if (start, nbytes) not in self.parts:
+            self.parts[start, nbytes] = (
+                self.buffer.get_sub_region(start, max(nbytes, 1))
+                if self.host is None
+                else cl.SVM(self.host[start : start + nbytes])
+            )
+        return self.parts[start, nbytes]
 
 
 class Memory:
@@ -49,6 +62,7 @@ class Memory:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._free: dict[tuple[str, int], list[Block]] = {}
+        self.lock = threading.RLock()  # held while the values of a slot are brought elsewhere
         self.allocated = 0
 
     def family(self, processor: str) -> str:
@@ -74,8 +88,10 @@ class Memory:
     def take(self, family: str, nbytes: int) -> Block:
         """A block from the pool, or a new one."""
         size = max(_ALIGN, -(-nbytes // _ALIGN) * _ALIGN)
-        free = self._free.get((family, size))
-        return free.pop() if free else self.allocate(family, size)
+        try:
+            return self._free[family, size].pop()
+        except (KeyError, IndexError):  # not asked first: another thread may take the last one in between
+            return self.allocate(family, size)
 
     def give(self, block: Block) -> None:
         self._free.setdefault((block.family, block.nbytes), []).append(block)
@@ -125,15 +141,22 @@ class Slot:
 
     def block(self, family: str) -> Block:
         """This slot's block in `family`, whatever it holds."""
-        found = self.blocks.get(family)
-        if found is None:
-            found = self.blocks[family] = self.memory.take(family, self.nbytes)
-        return found
+        with self.memory.lock:
+            found = self.blocks.get(family)
+            if found is None:
+                found = self.blocks[family] = self.memory.take(family, self.nbytes)
+            return found
 
     def ensure(self, family: str) -> bool:
         """Make the values valid in `family`; whether that took a copy."""
         if family in self.valid:
             return False
+        with self.memory.lock:
+            return self._bring(family)
+
+    def _bring(self, family: str) -> bool:
+        if family in self.valid:
+            return False  # another thread was first
         source = self.blocks[next(iter(self.valid))]
         if source.host is None and family != self.memory.host_family:
             self.ensure(self.memory.host_family)
@@ -144,12 +167,13 @@ class Slot:
 
     def export(self, aval: ShapedArray) -> np.ndarray:
         """A read-only view that keeps this slot alive."""
-        self.ensure(self.memory.host_family)
-        exporter = self._exporter() if self._exporter is not None else None
-        if exporter is None:
-            exporter = _Exporter(self, self.block(self.memory.host_family).view(0, aval))
-            self._exporter = weakref.ref(exporter)
-        return np.asarray(exporter)
+        with self.memory.lock:  # two exporters at a time, and the views of the first would not be seen to live
+            self.ensure(self.memory.host_family)
+            exporter = self._exporter() if self._exporter is not None else None
+            if exporter is None:
+                exporter = _Exporter(self, self.block(self.memory.host_family).view(0, aval))
+                self._exporter = weakref.ref(exporter)
+            return np.asarray(exporter)
 
     @property
     def viewed(self) -> bool:

@@ -1,5 +1,6 @@
 """Run one primitive on one processor, on plain buffers: the smallest thing that can be wrong."""
 
+import contextlib
 import functools
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyopencl as cl
 
 from lwps.core import Device, Operand, Primitive, aval_of, evaluate
 from lwps.runtime.kernels import KernelCache, recipe
-from lwps.runtime.machine import opencl_processors
+from lwps.runtime.machine import MODES, MachineError, memory_mode, opencl_processors
 
 
 @functools.cache
@@ -23,6 +24,17 @@ def _opencl() -> dict[str, tuple[cl.Context, cl.CommandQueue, KernelCache, Devic
 
 GUARD = 64  # bytes behind every buffer that no kernel may change
 PROCESSORS = ("cpu", *_opencl())
+
+
+def _memory_modes() -> tuple[str, ...]:
+    possible = []
+    for mode in MODES:
+        with contextlib.suppress(MachineError):
+            possible.append(memory_mode(opencl_processors()[:1], mode))
+    return tuple(possible)
+
+
+MEMORY_MODES = _memory_modes()  # that the first OpenCL device can do
 
 
 def run_primitive(primitive: Primitive, *ins: Any, processor: str, **params: Any) -> tuple[np.ndarray, ...]:

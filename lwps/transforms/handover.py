@@ -5,11 +5,11 @@ A wait is put in wherever bytes are touched that another queue may still be usin
 value or because the arena used them before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from lwps.core import Program, donation_pairs
+from lwps.core import Program, Var, donation_pairs
 from lwps.plan import Copy, Flush, Instruction, MemoryPlan, Placement, Range, Run, Schedule, Wait
 from lwps.transforms.memory import Values, family, scratch_value
 
@@ -45,6 +45,19 @@ def insert_handovers(
             _copies(emit, where, values, values.number[v], unified)
     emit.finish()
     return tuple(emit.instructions)
+
+
+def ends(
+    program: Program, values: Values, memory: MemoryPlan, in_place: Mapping[int, int]
+) -> tuple[list[Range], list[Range]]:
+    """What is there when a step begins (inputs, constants), and what must be when it has ended (outputs)."""
+    where = _Where(program, values, memory, in_place)
+
+    def homes(variables: Iterable[Var]) -> list[Range]:
+        numbers = (values.number[v] for v in variables)
+        return [where.range(n, values.homes[n][0]) for n in numbers]
+
+    return homes((*program.inputs, *(v for v, _ in program.consts))), homes(program.outputs)
 
 
 def _copies(emit: "_Emitter", where: "_Where", values: Values, value: int, unified: bool) -> None:

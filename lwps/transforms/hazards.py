@@ -18,14 +18,20 @@ class HazardError(RuntimeError):
     """Two instructions touch the same bytes with a write and no order between them, or a read finds another value."""
 
 
-def prove(instructions: Sequence[Instruction], names: Sequence[str]) -> None:
+def prove(
+    instructions: Sequence[Instruction],
+    names: Sequence[str],
+    before: Sequence[Range] = (),
+    after: Sequence[Range] = (),
+) -> None:
     """Raise HazardError unless the list, run twice in a row, is free of races and stale reads.
 
-    `names[k]` is the name of eqn `k`.
+    `names[k]` is the name of eqn `k`; `before` the inputs and constants that are there when the step begins, and
+    `after` the outputs that must be there when it has ended.
     """
     twice = [*instructions, *(_shifted(i, len(instructions)) for i in instructions)]
     _prove_order(twice, names)
-    _prove_contents(instructions, names)
+    _prove_contents(instructions, names, before, after)
 
 
 def _shifted(instruction: Instruction, n: int) -> Instruction:
@@ -63,6 +69,9 @@ def _prove_order(instructions: Sequence[Instruction], names: Sequence[str]) -> N
                     f" got none between their accesses to bytes {r.start} to {r.stop} of {r.space}"
                 )
             log.add(space, r, writes, lanes[lane], int(clock[lanes[lane]]), at)
+    for lane, k in lanes.items():
+        if clocks[lane][k] > clocks[HOST][k]:
+            raise HazardError(f"hazards: the step must end after {lane} has, got no wait for its last instruction")
 
 
 class _AccessLog:
@@ -86,32 +95,31 @@ class _AccessLog:
         return int(who[np.flatnonzero(races)[0]]) if races.any() else None
 
 
-def _prove_contents(instructions: Sequence[Instruction], names: Sequence[str]) -> None:
-    """In list order, every read must find the whole of its value, written there and not over since.
-
-    Inputs and constants are in their slots when the step begins: their first read says what they hold.
-    """
-    held: dict[str, list[Range]] = {}
-    seen: set[str] = set()
+def _prove_contents(
+    instructions: Sequence[Instruction], names: Sequence[str], before: Sequence[Range], after: Sequence[Range]
+) -> None:
+    """In list order, every read must find the whole of its value, written there and not over since."""
+    held: dict[str, list[Range]] = {r.space: [r] for r in before}
     for instruction in instructions:
         if not isinstance(instruction, Run | Copy):
             continue
         for r in instruction.reads:
             if r.start == r.stop:
                 continue
-            before_step = not r.space.startswith(("arena", "out")) and r.space not in seen
-            if before_step:
-                held[r.space] = [r]
-                seen.add(r.space)
             if r not in held.get(r.space, ()):
                 raise HazardError(
                     f"hazards: {_name(instruction, names)} must find value {r.value} in bytes {r.start} to {r.stop}"
                     f" of {r.space}, got {_found(held.get(r.space, []), r)}"
                 )
         for w in instruction.writes:
-            seen.add(w.space)
             kept = [h for h in held.get(w.space, []) if h.stop <= w.start or w.stop <= h.start]
             held[w.space] = [*kept, w]
+    for r in after:
+        if r.start != r.stop and r not in held.get(r.space, ()):
+            raise HazardError(
+                f"hazards: the step must end with output value {r.value} in {r.space},"
+                f" got {_found(held.get(r.space, []), r)}"
+            )
 
 
 def _found(held: Sequence[Range], r: Range) -> str:

@@ -103,7 +103,11 @@ def _refill(eqn: Eqn, filled: Mapping[Var, float]) -> Eqn:
     if eqn.primitive not in (broadcast_to_p, reshape_p, astype_p) or eqn.ins[0] not in filled:
         return eqn
     (out,) = eqn.outs
-    return _full(eqn, out, out.aval.dtype.type(filled[eqn.ins[0]]).item())
+    number = np.full((), filled[eqn.ins[0]], eqn.ins[0].aval.dtype)
+    if eqn.primitive is astype_p:  # by its rule: a number that does not fit wraps around there
+        with np.errstate(all="ignore"):
+            (number,) = evaluate(astype_p, (number,), eqn.params)
+    return _full(eqn, out, number.item())
 
 
 def _full(eqn: Eqn, var: Var, value: float) -> Eqn:
@@ -123,8 +127,8 @@ def _same_as(eqn: Eqn, filled: Mapping[Var, float]) -> Var | None:
         return x
     if eqn.primitive is mul_p and filled.get(x) == 1 and y.aval == out:
         return y
-    if eqn.primitive is sub_p and filled.get(y) == 0 and x.aval == out:
-        return x  # x + 0 is not x where x is -0.0; x - 0 is
+    if eqn.primitive is sub_p and filled.get(y) == 0 and not np.signbit(filled[y]) and x.aval == out:
+        return x  # x + 0 and x - -0.0 are not x where x is -0.0; x - 0.0 is
     return None
 
 

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 import lwps
-from lwps import core, optim, tracing
+from lwps import core, optim, testing, tracing
 from lwps.core import ShapedArray
 from lwps.models import resnet18
 from lwps.plan import Placement
@@ -73,7 +73,7 @@ def main():
     )
 
     rows, failed = [], False
-    for mode in ("svm-fine", "copy"):
+    for mode in testing.MEMORY_MODES:
         machine = lwps.Machine.detect(memory=mode)
         for k in range(options.placements):
             step = lwps.compile(program, random_placement(program, machine, rng), machine)

@@ -69,7 +69,7 @@ def test_blocks_return_to_the_pool_when_their_last_holder_goes():
     assert memory.take("shared", 1000) is block
 
 
-@pytest.mark.parametrize("mode", ["svm-fine", "copy"])
+@pytest.mark.parametrize("mode", testing.MEMORY_MODES)
 @pytest.mark.parametrize("processor", testing.PROCESSORS[:2])
 def test_memory_does_not_grow_and_a_step_allocates_nothing_of_size(mode, processor):
     """Over 100 steps of a step whose values are 4 MB each."""

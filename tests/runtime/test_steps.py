@@ -14,7 +14,7 @@ from lwps.ops import elementwise as ew
 from lwps.ops.matmul import matmul
 from tests.steps import mlp_args, mlp_step
 
-MODES = ("svm-fine", "copy")
+MODES = testing.MEMORY_MODES
 
 
 @functools.cache
@@ -187,7 +187,7 @@ def test_arrays_of_one_step_are_taken_by_another_of_the_same_machine_without_a_c
 
 
 def test_an_array_of_another_machine_is_copied_over():
-    a, b = machine("svm-fine"), machine("copy")
+    a, b = machine(MODES[0]), machine("copy")
     x = lwps.jit(lambda x: x + 1, machine=a, placement="cpu")(np.zeros(3, np.float32))
     y = lwps.jit(lambda x: x * 4, machine=b, placement=b.names[-1])(x)
     np.testing.assert_array_equal(np.asarray(y), np.full(3, 4))
@@ -239,7 +239,7 @@ def test_errors_at_run_time_name_the_eqn_its_layer_and_the_users_line():
 
 def test_a_compiled_step_refuses_other_shapes_and_pytrees():
     program = lwps.optimize(lwps.trace(lambda p: p["a"] + 1, {"a": lwps.ShapedArray((2,), "float32")}))
-    run = lwps.compile(program, lwps.Placement.everywhere(program, "cpu"), machine("svm-fine"))
+    run = lwps.compile(program, lwps.Placement.everywhere(program, "cpu"), machine(MODES[0]))
     np.testing.assert_array_equal(np.asarray(run({"a": np.zeros(2, np.float32)})), [1, 1])
     with pytest.raises(TypeError, match=r"step: input 0 must be float32\[2\], got float32\[3\]"):
         run({"a": np.zeros(3, np.float32)})
@@ -250,39 +250,39 @@ def test_a_compiled_step_refuses_other_shapes_and_pytrees():
 def test_a_program_that_was_not_optimized_is_refused_where_outputs_share_bytes():
     program = lwps.trace(lambda x: (x, x), np.ones(2, np.float32))
     with pytest.raises(ValueError, match=r"call lwps\.optimize first"):
-        lwps.compile(program, lwps.Placement.everywhere(program, "cpu"), machine("svm-fine"))
+        lwps.compile(program, lwps.Placement.everywhere(program, "cpu"), machine(MODES[0]))
 
 
 def test_a_placement_of_another_program_or_unknown_processor_is_refused():
     program, _ = mlp_program()
     with pytest.raises(lwps.PlanError, match="must have a processor for each"):
-        lwps.compile(program, lwps.Placement(("cpu",)), machine("svm-fine"))
+        lwps.compile(program, lwps.Placement(("cpu",)), machine(MODES[0]))
     with pytest.raises(lwps.PlanError, match=r"must be on one of cpu.*got 'tpu'"):
-        lwps.compile(program, lwps.Placement.everywhere(program, "tpu"), machine("svm-fine"))
+        lwps.compile(program, lwps.Placement.everywhere(program, "tpu"), machine(MODES[0]))
     with pytest.raises(lwps.PlanError, match=r"must name every eqn that runs.*unknown names \['nowhere'\]"):
-        lwps.compile(program, {"nowhere": "cpu"}, machine("svm-fine"))
+        lwps.compile(program, {"nowhere": "cpu"}, machine(MODES[0]))
 
 
 def test_auto_keeps_the_fastest_and_says_why(tmp_path, monkeypatch):
     monkeypatch.setenv("LWPS_CACHE_DIR", str(tmp_path))
-    step = lwps.jit(mlp_step, donate_argnums=(0, 1), machine=machine("svm-fine"))
+    step = lwps.jit(mlp_step, donate_argnums=(0, 1), machine=machine(MODES[0]))
     args = mlp_args()
     step(*args)
     receipt = step.receipt
-    assert {r.placement for r in receipt.rows} >= set(machine("svm-fine").names)
+    assert {r.placement for r in receipt.rows} >= set(machine(MODES[0]).names)
     chosen = next(r for r in receipt.rows if r.placement == receipt.chosen)
     assert chosen.measured_s <= receipt.better_single.measured_s
     assert f"chosen: {receipt.reason}" in str(receipt)
-    again = lwps.jit(mlp_step, donate_argnums=(0, 1), machine=machine("svm-fine"))
+    again = lwps.jit(mlp_step, donate_argnums=(0, 1), machine=machine(MODES[0]))
     again(*args)
     assert again.receipt.from_cache
     assert again.receipt.rows == receipt.rows
     (file,) = tmp_path.glob("receipt-*.json")
     file.write_text(file.read_text()[:50])
     with pytest.warns(UserWarning, match="is damaged and will be written anew"):
-        lwps.jit(mlp_step, donate_argnums=(0, 1), machine=machine("svm-fine"))(*args)
+        lwps.jit(mlp_step, donate_argnums=(0, 1), machine=machine(MODES[0]))(*args)
 
 
 def test_an_unknown_policy_is_refused_by_name():
     with pytest.raises(lwps.PlanError, match=r"mincutt.*mincut"):
-        lwps.jit(lambda x: x + 1, placement="mincutt", machine=machine("svm-fine"))(np.ones(2, np.float32))
+        lwps.jit(lambda x: x + 1, placement="mincutt", machine=machine(MODES[0]))(np.ones(2, np.float32))
