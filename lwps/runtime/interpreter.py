@@ -90,7 +90,9 @@ class Executable:
             slot = self.memory.slot(var.aval.nbytes)
             home = self.memory.host_family
             slot.block(home).view(0, var.aval)[...] = value
+            slot.valid = {home}
             for space, where in self._spaces(f"const{k}"):
+                slot.ensure(where)
                 self._bound[space] = slot.block(where)
             slots.append(slot)
         return slots

@@ -29,7 +29,7 @@ def insert_handovers(
     """The instruction list of one step; after its last one every queue has been waited for."""
     where = _Where(program, values, memory, in_place)
     emit = _Emitter()
-    for k in range(len(program.inputs) + len(program.consts)):
+    for k in range(len(program.inputs)):  # constants are brought to where they are read once, before the first step
         _copies(emit, where, values, k, unified)
     for k in schedule.order:
         processor = placement.processors[k]
@@ -57,7 +57,9 @@ def ends(
         numbers = (values.number[v] for v in variables)
         return [where.range(n, values.homes[n][0]) for n in numbers]
 
-    return homes((*program.inputs, *(v for v, _ in program.consts))), homes(program.outputs)
+    numbers = (values.number[v] for v, _ in program.consts)
+    consts = [where.range(n, home) for n in numbers for home in values.homes[n]]
+    return [*homes(program.inputs), *consts], homes(program.outputs)
 
 
 def _copies(emit: "_Emitter", where: "_Where", values: Values, value: int, unified: bool) -> None:
