@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from lwps.core import Program, Var, donation_pairs
+from lwps.core import Program, Var
 from lwps.plan import Copy, Flush, Instruction, MemoryPlan, Placement, Range, Run, Schedule, Wait
 from lwps.transforms.memory import Values, family, scratch_value
 
@@ -30,7 +30,7 @@ def insert_handovers(
     where = _Where(program, values, memory, in_place)
     emit = _Emitter()
     for k in range(len(program.inputs)):  # constants are brought to where they are read once, before the first step
-        _copies(emit, where, values, k, unified)
+        _copies(emit, where, values, k)
     for k in schedule.order:
         processor = placement.processors[k]
         if processor is None:
@@ -42,7 +42,7 @@ def insert_handovers(
         scratch = tuple(where.scratch(k, j, n, home) for j, n in enumerate(scratch_nbytes.get(k, ())))
         emit.run(Run(k, processor, reads, (*outs, *scratch)))
         for v in eqn.outs:
-            _copies(emit, where, values, values.number[v], unified)
+            _copies(emit, where, values, values.number[v])
     emit.finish()
     return tuple(emit.instructions)
 
@@ -62,7 +62,7 @@ def ends(
     return [*homes(program.inputs), *consts], homes(program.outputs)
 
 
-def _copies(emit: "_Emitter", where: "_Where", values: Values, value: int, unified: bool) -> None:
+def _copies(emit: "_Emitter", where: "_Where", values: Values, value: int) -> None:
     """Copies of a value from where it is written to the other families that read it."""
     source, *targets = values.homes[value]
     for target in targets:
@@ -165,11 +165,3 @@ def _conflict(pending: _Pending, instruction: Run | Copy) -> bool:
     return any(
         r.space == pending.range.space and r.start < pending.range.stop and pending.range.start < r.stop for r in mine
     )
-
-
-def donated_spaces(program: Program, values: Values) -> dict[int, str]:
-    """Input position -> the family in which the step expects it to arrive."""
-    return {k: values.homes[values.number[v]][0] for k, v in enumerate(program.inputs)}
-
-
-__all__ = ["donated_spaces", "donation_pairs", "insert_handovers"]
