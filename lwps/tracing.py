@@ -123,7 +123,9 @@ class Trace:
     parent: "Trace | None" = None
     inputs: list[Var] = attrs.Factory(list)
     eqns: list[Eqn] = attrs.Factory(list)
-    consts: dict[int, tuple[Var, np.ndarray]] = attrs.Factory(dict)
+    consts: list[tuple[Var, np.ndarray]] = attrs.Factory(list)
+    # the latest constant made of an object, by its id; the object is held, or its id could come again for another
+    lifted: dict[int, tuple[Any, Var, np.ndarray]] = attrs.Factory(dict)
     captured: dict[Var, tuple[Var, Tracer]] = attrs.Factory(dict)
     open: bool = True
 
@@ -144,12 +146,12 @@ class Trace:
         """The var of this trace that stands for `x`."""
         if isinstance(x, Tracer):
             return x.var if x.trace is self else self._capture(x, op)
-        known = self.consts.get(id(x))
-        if known is None:
-            value = core.narrow(x, op)
-            # the entry keeps `x` itself alive too, or its id could come again for another array
-            known = self.consts[id(x)] = (Var(aval_of(value)), value if value is x else _Kept.of(value, x))
-        return known[0]
+        value = core.narrow(x, op)
+        known = self.lifted.get(id(x))
+        if known is None or not np.array_equal(known[2], value, equal_nan=value.dtype.kind == "f"):
+            known = self.lifted[id(x)] = x, Var(aval_of(value)), value.copy()  # `x` may be written to later
+            self.consts.append(known[1:])
+        return known[1]
 
     def _capture(self, x: Tracer, op: str) -> Var:
         outer = self.parent
@@ -180,20 +182,7 @@ class Trace:
         """What was recorded; captured values become inputs behind the function's own."""
         out_vars = tuple(self.lift(x, "output") for x in outputs)
         inputs = (*self.inputs, *(v for v, _ in self.captured.values()))
-        consts = tuple((v, np.asarray(value)) for v, value in self.consts.values())
-        return Program(inputs, tuple(self.eqns), out_vars, consts)
-
-
-class _Kept(np.ndarray):
-    """A converted constant that holds on to the object it was made from."""
-
-    made_from: Any = None
-
-    @classmethod
-    def of(cls, value: np.ndarray, made_from: Any) -> "_Kept":
-        kept = value.view(cls)
-        kept.made_from = made_from
-        return kept
+        return Program(inputs, tuple(self.eqns), out_vars, tuple(self.consts))
 
 
 @contextlib.contextmanager

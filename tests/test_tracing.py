@@ -126,3 +126,15 @@ def test_float64_arrays_from_outside_do_not_widen_a_float32_program():
     assert program.outputs[0].aval.dtype == np.float32
     wide = lwps.trace(lambda x: x + np.ones(3), ShapedArray((3,), "float64"))
     assert wide.outputs[0].aval.dtype == np.float64
+
+
+def test_an_array_that_changes_while_it_is_traced_counts_with_what_it_held_when_it_was_read():
+    def f(x):
+        a = np.zeros(3, np.float32)
+        for _ in range(3):
+            a += 1
+            x = x + a
+        return x
+
+    x = np.zeros((2, 3), np.float32)
+    np.testing.assert_array_equal(core.evaluate_program(lwps.trace(f, X), [x])[0], f(x))

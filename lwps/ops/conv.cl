@@ -87,36 +87,21 @@ kernel GROUPED void conv2d(global float *out, global const float *x,
                 }
             }
         }
-        clear(acc);
-        for (int r = 0; r < taps; r++)
-            multiply(acc, a, (size_t)r * tap_step, 1,
-                     panel + (size_t)r * flat * NV * LANES, flat);
-        #pragma unroll
-        for (int i = 0; i < MR; i++) {
-            if (pixel + i < last)
-                store_row(out + to[i], acc[i], channels - channel);
+        // once at least: without taps the result is zero
+        for (int r = 0; r == 0 || r < taps; r++) {
+            for (int k = 0; k == 0 || k < flat; k += TERMS) {
+                clear(acc);
+                if (r < taps)
+                    multiply(acc, a, (size_t)r * tap_step + k, 1,
+                             panel + ((size_t)r * flat + k) * NV * LANES, min(TERMS, flat - k));
+                #pragma unroll
+                for (int i = 0; i < MR; i++) {
+                    if (pixel + i < last)
+                        add_row(out + to[i], acc[i], channels - channel, r + k == 0);
+                }
+            }
         }
     }
-}
-
-// Writes a row's results over what is there, or adds them to it.
-static inline void add_row(global float *to, vec row[NV], int count, bool over)
-{
-    if (!over) {
-        if (count >= COLUMNS) {
-            #pragma unroll
-            for (int j = 0; j < NV; j++)
-                row[j] += CAT(vload, VEC)(j, to);
-        } else {
-            float elements[COLUMNS];
-            for (int k = 0; k < COLUMNS; k++)
-                elements[k] = k < count ? to[k] : 0;
-            #pragma unroll
-            for (int j = 0; j < NV; j++)
-                row[j] += CAT(vload, VEC)(j, elements);
-        }
-    }
-    store_row(to, row, count);
 }
 
 // The weights' gradient: row m = (tap, k) of the result is a sum over all lines of

@@ -13,6 +13,10 @@
 #define PANEL (COLUMNS * LANES)
 #define GROUPED __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 
+// Products that one sum adds up before it joins the result: the error of a float32 sum
+// grows with its terms, and sums of sums keep it near that of a blocked BLAS.
+#define TERMS 256
+
 typedef CAT(float, VEC) vec;
 
 // acc[i] += sum over k < depth of a[i][at + k * step] * row k of the panel
@@ -61,6 +65,26 @@ static inline void store_row(global float *to, vec row[NV], int count)
         for (int k = 0; k < count; k++)
             to[k] = elements[k];
     }
+}
+
+// Writes a row's results over what is there, or adds them to it.
+static inline void add_row(global float *to, vec row[NV], int count, bool over)
+{
+    if (!over) {
+        if (count >= COLUMNS) {
+            #pragma unroll
+            for (int j = 0; j < NV; j++)
+                row[j] += CAT(vload, VEC)(j, to);
+        } else {
+            float elements[COLUMNS];
+            for (int k = 0; k < COLUMNS; k++)
+                elements[k] = k < count ? to[k] : 0;
+            #pragma unroll
+            for (int j = 0; j < NV; j++)
+                row[j] += CAT(vload, VEC)(j, elements);
+        }
+    }
+    store_row(to, row, count);
 }
 
 // Panel get_global_id(1) of batch entry get_global_id(2). One work-item packs
@@ -142,12 +166,15 @@ kernel GROUPED void matmul(global float *out, global const float *x,
         #pragma unroll
         for (int i = 0; i < MR; i++)
             a[i] = x + (size_t)min(row + i, last - 1) * depth;
-        clear(acc);
-        multiply(acc, a, 0, 1, (global const vec *)panels + lane * NV, depth);
-        #pragma unroll
-        for (int i = 0; i < MR; i++) {
-            if (row + i < last)
-                store_row(out + (size_t)(row + i) * columns, acc[i], columns - column);
+        for (int k = 0; k == 0 || k < depth; k += TERMS) {
+            clear(acc);
+            multiply(acc, a, k, 1, (global const vec *)(panels + (size_t)k * PANEL) + lane * NV,
+                     min(TERMS, depth - k));
+            #pragma unroll
+            for (int i = 0; i < MR; i++) {
+                if (row + i < last)
+                    add_row(out + (size_t)(row + i) * columns, acc[i], columns - column, k == 0);
+            }
         }
     }
 }

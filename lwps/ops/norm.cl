@@ -117,21 +117,31 @@ KERNEL void normalise(global float *y, global const float *x, global const float
 
 // --- vjp --------------------------------------------------------------------------
 
+// Rows that one sum adds up before it joins the chunk's: dx must add up to zero over a
+// channel, and what is missing there is seen by the layers below as a gradient.
+#define TERMS 16
+
 // Sums over a chunk of ct and of ct (x - mean).
 inline void tile_products(global float *ct_sum, global float *dot,
                           global const float *ct, global const float *x,
                           global const float *mean, int n, size_t stride, int width)
 {
-    float sum[COLUMNS], product[COLUMNS];
-    EACH_COLUMN sum[c] = product[c] = 0;
-    for (int r = 0; r < n; r++)
-        EACH_COLUMN {
-            const float g = ct[r * stride + c];
-            sum[c] += g;
-            product[c] += g * (x[r * stride + c] - mean[c]);
-        }
-    EACH_COLUMN ct_sum[c] = sum[c];
-    EACH_COLUMN dot[c] = product[c];
+    float sums[COLUMNS], products[COLUMNS];
+    EACH_COLUMN sums[c] = products[c] = 0;
+    for (int first = 0; first < n; first += TERMS) {
+        float sum[COLUMNS], product[COLUMNS];
+        EACH_COLUMN sum[c] = product[c] = 0;
+        for (int r = first; r < min(first + TERMS, n); r++)
+            EACH_COLUMN {
+                const float g = ct[r * stride + c];
+                sum[c] += g;
+                product[c] += g * (x[r * stride + c] - mean[c]);
+            }
+        EACH_COLUMN sums[c] += sum[c];
+        EACH_COLUMN products[c] += product[c];
+    }
+    EACH_COLUMN ct_sum[c] = sums[c];
+    EACH_COLUMN dot[c] = products[c];
 }
 
 KERNEL void chunk_products(global float *ct_sums, global float *dots,

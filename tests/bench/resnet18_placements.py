@@ -1,9 +1,13 @@
 """Gradients of a ResNet-18 step under random placements in both memory modes, against a float64 run of NumPy.
 
-    python tests/bench/resnet18_placements.py [--placements 20] [--batch 8] [--json FILE]
+    python tests/bench/resnet18_placements.py [--placements 20] [--batch 8] [--kinks] [--json FILE]
 
 For each gradient: its rms error relative to the float64 run must be at most 1.5 x that of the float32 NumPy
 run, and at most 2e-2; and a second run must give the same bits. Exits with 1 where one does not.
+
+Batch-norm's biases are 8, so that no relu's input comes near 0. With `--kinks` they are 0 as in training: then a
+value next to 0 may fall on either side of it by rounding, a change of one element that is a thousand times
+any rounding error of a gradient, and the ratio says nothing; the 2e-2 and the bits are checked all the same.
 """
 
 import argparse
@@ -53,6 +57,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--placements", type=int, default=20)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--kinks", action="store_true", help="leave batch-norm's biases at 0")
     parser.add_argument("--json")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
@@ -60,6 +65,10 @@ def main():
     shape = (options.batch, 32, 32, 3)
     params, state, _ = model.init(lwps.random.key(0), ShapedArray(shape, "float32"))
     images, labels = rng.standard_normal(shape, np.float32), rng.integers(0, 10, options.batch, np.int32)
+    if not options.kinks:
+        leaves, structure = lwps.tree.flatten(params)
+        biased = [x + 8 if path[-1] == "bias" else x for path, x in zip(lwps.tree.paths(params), leaves, strict=True)]
+        params = lwps.tree.unflatten(structure, biased)
     args = (params, state, images, labels)
     arrays = [np.asarray(x) for x in tracing.flatten(args)[0]]
 
@@ -82,13 +91,14 @@ def main():
             same = all(np.array_equal(a, b) for a, b in zip(values, again, strict=True))
             errors = errors_of(values, exact)
             worst = float((errors / host).max())
-            bad = worst > 1.5 or errors.max() > 2e-2 or not same
+            bad = (worst > 1.5 and not options.kinks) or errors.max() > 2e-2 or not same
             failed |= bad
             rows.append({"memory": mode, "worst_ratio": worst, "largest": float(errors.max()), "same_bits": same})
+            where = "/".join(lwps.tree.paths(params)[int((errors / host).argmax())])
             counts = ", ".join(f"{n} {p}" for p, n in step.placement.counts().items())
             print(
                 f"{mode:9} {k:2}: {counts}: largest {errors.max():.1e}, "
-                f"{worst:.2f} x float32 NumPy's, same bits {same}{' FAILED' * bad}"
+                f"{worst:.2f} x float32 NumPy's (at {where}), same bits {same}{' FAILED' * bad}"
             )
     if options.json:
         with open(options.json, "w") as file:

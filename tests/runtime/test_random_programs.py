@@ -89,9 +89,7 @@ def test_optimizing_changes_no_bit(program):
     optimized = lwps.optimize(program)
     core.check_program(optimized)
     args = fresh(program, 0)
-    for got, want in zip(
-        core.evaluate_program(optimized, args), core.evaluate_program(program, args), strict=True
-    ):
+    for got, want in zip(core.evaluate_program(optimized, args), core.evaluate_program(program, args), strict=True):
         assert got.tobytes() == want.tobytes()
 
 

@@ -2,6 +2,8 @@
 
 import functools
 import gc
+import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ import lwps
 from lwps import core, testing, tracing
 from lwps.ops import elementwise as ew
 from lwps.ops.matmul import matmul
+from lwps.plan import Wait
+from lwps.runtime import interpreter
 from tests.steps import mlp_args, mlp_step
 
 MODES = testing.MEMORY_MODES
@@ -286,3 +290,100 @@ def test_auto_keeps_the_fastest_and_says_why(tmp_path, monkeypatch):
 def test_an_unknown_policy_is_refused_by_name():
     with pytest.raises(lwps.PlanError, match=r"mincutt.*mincut"):
         lwps.jit(lambda x: x + 1, placement="mincutt", machine=machine(MODES[0]))(np.ones(2, np.float32))
+
+
+def test_a_step_whose_first_call_failed_while_binding_binds_all_at_the_next(where, monkeypatch):
+    step = jit(where, lambda x, y: (ew.tanh(x + 1), y.sum()))
+    args = np.zeros(3, np.float32), np.ones(4, np.float32)
+
+    def fails(self, at):
+        raise MemoryError("no more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(interpreter.Executable, "_bind", fails)
+        with pytest.raises(MemoryError):
+            step(*args)
+    for _ in range(2):
+        y, total = step(*args)
+        np.testing.assert_allclose(np.asarray(y), np.tanh(np.ones(3)), rtol=1e-6)
+        assert float(total) == 4
+
+
+def test_an_error_in_the_middle_of_a_step_leaves_the_machine_and_what_was_not_donated_usable(where):
+    step = jit(where, lambda x: ew.tanh(x + 1).sum() * 2)
+    x = jit(where, lambda x: x * 2)(np.ones(64, np.float32))
+    wanted = float(step(x))
+    calls = step.compiled.executable._calls
+    kept = calls[-1]
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    calls[-1] = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        step(x)
+    calls[-1] = kept
+    assert float(step(x)) == wanted
+    np.testing.assert_array_equal(np.asarray(x), np.full(64, 2))
+
+
+def test_a_copy_of_no_bytes_still_waits_for_what_came_before_it():
+    machine_ = machine("copy")
+    if len(machine_.names) < 2:
+        pytest.skip("needs an OpenCL device")
+    program = lwps.optimize(lwps.trace(lambda e, x: (ew.tanh(x), ew.exp(e @ e.T)), np.ones((0, 3)), np.ones(8)))
+    rows = {n: "cpu" if "exp" in n else machine_.names[1] for n, e in zip(program.names, program.eqns) if e.runs}
+    step = lwps.compile(program, rows, machine_)
+    step(np.ones((0, 3)), np.ones(8))
+    executable = step.executable
+    for instruction in step.instructions:
+        if isinstance(instruction, Wait):
+            assert executable._events[instruction.upto] is not None
+
+
+def test_steps_called_from_two_threads_share_arrays(where):
+    shared = jit(where, lambda x: x * 1.5)(np.arange(1000, dtype=np.float32))
+    first, second = jit(where, lambda x: (x + 1).sum()), jit(where, lambda x: x * x)
+    with ThreadPoolExecutor(4) as pool:
+        sums = [pool.submit(lambda: float(first(shared))) for _ in range(40)]
+        squares = [pool.submit(lambda: np.array(second(shared))) for _ in range(40)]
+    assert len({f.result() for f in sums}) == 1
+    for f in squares:
+        np.testing.assert_array_equal(f.result(), (np.arange(1000, dtype=np.float32) * np.float32(1.5)) ** 2)
+
+
+def test_static_arguments_that_are_equal_but_not_the_same_are_told_apart():
+    step = lwps.jit(lambda x, n: x * 2 if isinstance(n, bool) else x * 3, placement="cpu", static_argnames=("n",))
+    assert float(step(np.float32(1), n=1)) == 3
+    assert float(step(np.float32(1), n=True)) == 2
+
+
+def test_vjp_at_once_takes_float64():
+    value, pull_back = lwps.vjp(lambda x: x * 2.0, np.ones(3))
+    np.testing.assert_array_equal(value, np.full(3, 2.0))
+    np.testing.assert_array_equal(pull_back(np.ones(3))[0], np.full(3, 2.0))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content.update(placement=[]),
+        lambda content: content["placement"].update(placement={}),
+        lambda content: content["placement"]["placement"].update(
+            dict.fromkeys(content["placement"]["placement"], "tpu")
+        ),
+        lambda content: content["receipt"].update(rows=[]),
+        lambda content: content["receipt"].update(chosen="nowhere"),
+    ],
+)
+def test_a_receipt_whose_file_does_not_make_sense_is_measured_again(damage, tmp_path, monkeypatch):
+    monkeypatch.setenv("LWPS_CACHE_DIR", str(tmp_path))
+    host = lwps.Machine.detect(["cpu"])
+    lwps.jit(lambda x: x + 1, machine=host)(np.ones(2, np.float32))
+    (file,) = tmp_path.glob("receipt-*.json")
+    data = json.loads(file.read_text())
+    damage(data["content"])
+    file.write_text(json.dumps(data))
+    again = lwps.jit(lambda x: x + 1, machine=host)
+    np.testing.assert_array_equal(np.asarray(again(np.ones(2, np.float32))), [2, 2])
+    assert not again.receipt.from_cache

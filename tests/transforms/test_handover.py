@@ -3,7 +3,6 @@
 import random
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,12 +27,12 @@ def lists(draw):
     memory = plan_memory(program, values, schedule, scratch)
     check_memory_plan(program, values, schedule, memory)
     in_place = in_place_outputs(program, values, schedule)
-    nbytes = dict.fromkeys(asked, [256])
+    nbytes = dict.fromkeys(asked, (256,))
     made = insert_handovers(program, placement, schedule, values, memory, in_place, nbytes, unified)
     return list(made), program.names, *ends(program, values, memory, in_place)
 
 
-class Stale(Exception):
+class StaleError(Exception):
     """A read found bytes of another value or of another step."""
 
 
@@ -47,7 +46,7 @@ def play(instructions, before, after, seed):
 
     def check(r, step):
         if (bytes_of(r) != r.value * 2 + step).any():
-            raise Stale(r)
+            raise StaleError(r)
 
     def do(instruction, step):
         for r in instruction.reads:
@@ -99,7 +98,9 @@ def spoiled(draw_from, instructions):
         i = instructions[old]
         if isinstance(i, Wait):
             upto = i.upto if kind != "early" or old != k else draw_from.randrange(i.upto + 1)
-            while upto not in now or instructions[upto].processor != i.processor or isinstance(instructions[upto], Wait):
+            while (
+                upto not in now or instructions[upto].processor != i.processor or isinstance(instructions[upto], Wait)
+            ):
                 upto -= 1
                 if upto < 0:
                     return left

@@ -89,6 +89,27 @@ def test_a_wait_for_something_later_is_refused():
         prove([Wait("gpu", 1), run(0, "gpu", writes=[at(0)])], NAMES)
 
 
+def test_an_input_that_does_not_arrive_there_is_refused():
+    there, elsewhere = Range("in0@cpu", 0, 64, 0), Range("in0@gpu", 0, 64, 0)
+    list_ = [Copy("gpu", (there,), (elsewhere,)), run(1, "gpu", [elsewhere], [at(1)]), Wait("gpu", 1)]
+    prove(list_, NAMES, before=[there])
+    with pytest.raises(HazardError, match=r"second on gpu must find value 0 .*in0@gpu, got nothing written there"):
+        prove([list_[1], Wait("gpu", 0)], NAMES, before=[there])
+
+
+def test_an_output_that_is_not_there_in_the_end_is_refused():
+    out = Range("in0@cpu", 0, 64, 1)
+    list_ = [run(0, "cpu", writes=[out]), run(1, "cpu", writes=[Range("in0@cpu", 0, 64, 2)])]
+    prove(list_[:1], NAMES, after=[out])
+    with pytest.raises(HazardError, match=r"must end with output value 1 in in0@cpu, got value 2 in 0 to 64"):
+        prove(list_, NAMES, after=[out])
+
+
+def test_a_step_that_ends_before_a_queue_has_is_refused():
+    with pytest.raises(HazardError, match="must end after gpu has, got no wait"):
+        prove([run(0, "gpu", writes=[at(0)])], NAMES)
+
+
 def test_a_flush_orders_nothing():
     with pytest.raises(HazardError, match="must be ordered"):
         prove([run(0, "gpu", writes=[at(0)]), Flush("gpu"), run(1, "cpu", reads=[at(0)])], NAMES)

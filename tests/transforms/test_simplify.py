@@ -47,6 +47,18 @@ def test_minus_zero_is_not_zero():
         same(program, simplify(program), np.full((2, 3), -0.0, np.float32))
 
 
+def test_what_minus_zero_is_taken_from_is_not_what_it_was():
+    program = lwps.trace(lambda x: x - ew.full((), -0.0), X)
+    minus = np.full((2, 3), -0.0, np.float32)
+    (got,) = core.evaluate_program(simplify(program), [minus])
+    assert got.tobytes() == core.evaluate_program(program, [minus])[0].tobytes()
+
+
+def test_a_constant_that_does_not_fit_the_dtype_it_becomes_is_converted_as_in_the_step():
+    program = lwps.trace(lambda: ew.astype(ew.full((2,), -1, "int32"), "uint8"))
+    same(program, simplify(program))
+
+
 def test_constants_are_evaluated_once_and_large_ones_are_not_kept():
     table = np.arange(3, dtype=np.float32)
     program = simplify(lwps.trace(lambda x: x + ew.exp(table), X))
