@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -114,10 +114,12 @@ def measure(
     rounds: int = ROUNDS,
     budget_s: float = BUDGET_S,
     drop: bool = True,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, list[float]]:
     """Seconds of steps, round-robin over the executables, on copies of the arguments.
 
-    With `drop`, one that is hopelessly slower than the best is left out after two rounds.
+    With `drop`, one that is hopelessly slower than the best is left out after two rounds. `between` is called
+    after each round.
     """
     distinct = {id(e): e for e in executables.values()}
     slots = {k: input_slots(e.lowered.program, e.memory, arrays) for k, e in distinct.items()}
@@ -135,6 +137,7 @@ def measure(
             start = time.perf_counter()
             e.run(slots[k])
             samples[k].append(time.perf_counter() - start)
+        between()
     return {name: samples[id(e)] for name, e in executables.items()}
 
 

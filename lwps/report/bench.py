@@ -16,7 +16,7 @@ from lwps.placement import cost_table, place, simulate
 from lwps.plan import Placement, Profile
 from lwps.runtime.compile import compile_program, everywhere
 from lwps.runtime.machine import Machine
-from lwps.runtime.profile import profile_program
+from lwps.runtime.profile import RUNS, Profiler, profile_from, profilers_of
 from lwps.train import train_step_of
 from lwps.transforms.optimize import optimize
 
@@ -77,13 +77,20 @@ def bench(
     rounds: int = ROUNDS,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[BenchRow]:
-    """A row for every batch size and placement, measured round-robin at least `rounds` times."""
+    """A row for every batch size and placement, measured round-robin at least `rounds` times.
+
+    Placements come from a profile taken before. Predictions come from one taken in the same rounds as the
+    measurements, so that a machine whose speed drifts is compared with itself; `objective_s` is that of planning.
+    """
     rows = []
     for batch in batches:
         report(f"{name}, batch {batch}: profiling")
         program, arrays = training_program(model, (batch, image_size, image_size, channels))
         memory = memory_of(machine)
-        profile = profile_program(program, machine, memory, arrays)
+        profilers = profilers_of(program, machine, memory, arrays)
+        for profiler in profilers * RUNS:
+            profiler.measure()
+        profile = profile_from(machine, profilers)
         chosen = {p: _placement(p, program, profile, machine, arrays) for p in placements}
         executables, shared = {}, {}
         for p, placement in chosen.items():
@@ -91,10 +98,27 @@ def bench(
                 shared[placement.processors] = compile_program(program, placement, machine, memory)
             executables[p] = shared[placement.processors]
         report(f"{name}, batch {batch}: measuring {len(shared)} distinct placements, {rounds} rounds")
-        samples = measure(executables, arrays, rounds=max(rounds, ROUNDS), budget_s=float("inf"), drop=False)
+        for profiler in profilers:
+            profiler.forget()
+
+        def profile_again(profilers: Sequence[Profiler] = profilers) -> None:
+            for profiler in profilers:
+                profiler.measure()
+
+        samples = measure(
+            executables,
+            arrays,
+            rounds=max(rounds, ROUNDS),
+            budget_s=float("inf"),
+            drop=False,
+            between=profile_again,
+        )
+        meanwhile = profile_from(machine, profilers)
         singles = [samples[p] for p in placements if p in machine.names] or list(samples.values())
         for p, placement in chosen.items():
-            rows.append(_row(name, batch, image_size, p, placement, executables[p], samples[p], singles, profile))
+            rows.append(
+                _row(name, batch, image_size, p, placement, executables[p], samples[p], singles, profile, meanwhile)
+            )
     return rows
 
 
@@ -119,6 +143,7 @@ def _row(
     sample: Sequence[float],
     singles: Sequence[Sequence[float]],
     profile: Profile,
+    meanwhile: Profile,
 ) -> BenchRow:
     program = executable.lowered.program
     best = min(singles, key=statistics.median)
@@ -129,7 +154,7 @@ def _row(
         batch,
         image_size,
         policy,
-        simulate(program, executable.lowered.instructions, profile).step_s,
+        simulate(program, executable.lowered.instructions, meanwhile).step_s,
         costs.objective(placement.processors),
         step,
         statistics.median(a / b for a, b in zip(sample, best, strict=True)),

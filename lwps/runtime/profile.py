@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
 
 from lwps.core import Program, ShapedArray
@@ -26,14 +27,67 @@ def profile_program(
     `args` are the program's inputs (copied); by default made up by dtype. What the profiling itself adds to
     a step is measured against plain runs and taken off again.
     """
-    host_s, handovers = calibrate(machine)
-    seconds: dict[str, dict[str, float]] = {}
+    profilers = profilers_of(program, machine, memory, args)
+    for profiler in profilers:
+        begin = time.perf_counter()
+        while len(profiler.rows) < RUNS and (len(profiler.rows) < 2 or time.perf_counter() - begin < BUDGET_S):
+            profiler.measure()
+    return profile_from(machine, profilers)
+
+
+def profilers_of(
+    program: Program, machine: Machine, memory: Memory, args: Sequence[np.ndarray] | None = None
+) -> list["Profiler"]:
+    """A profiler for each processor of `machine`, warmed up."""
+    profilers = []
     for p in machine.processors:
         executable = compile_program(program, everywhere(program, machine, p.name), machine, memory)
-        for key, value in _measure(executable, args).items():
-            if p.name == key[1]:
-                seconds.setdefault(key[0], {})[p.name] = value
+        profilers.append(Profiler(p.name, executable, input_slots(program, memory, args)))
+        executable.run(profilers[-1].slots)
+        executable.timed_run(profilers[-1].slots)
+    return profilers
+
+
+def profile_from(machine: Machine, profilers: Sequence["Profiler"]) -> Profile:
+    """What the profilers have measured so far."""
+    host_s, handovers = calibrate(machine)
+    seconds: dict[str, dict[str, float]] = {}
+    for profiler in profilers:
+        for key, value in profiler.seconds().items():
+            seconds.setdefault(key, {})[profiler.processor] = value
     return Profile(machine.describe(), machine.memory, machine.names, seconds, host_s, handovers)
+
+
+@attrs.define(eq=False)
+class Profiler:
+    """A program on one processor, timed run by run: eqns on profiling queues, whole steps without."""
+
+    processor: str
+    executable: Executable
+    slots: list[Slot]
+    plain: list[float] = attrs.Factory(list)
+    timed: list[float] = attrs.Factory(list)
+    rows: list[list[float]] = attrs.Factory(list)
+
+    def measure(self) -> None:
+        """One run of each kind."""
+        start = time.perf_counter()
+        self.executable.run(self.slots)
+        self.plain.append(time.perf_counter() - start)
+        _, seconds, step_s = self.executable.timed_run(self.slots)
+        self.rows.append(seconds)
+        self.timed.append(step_s)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        for samples in (self.plain, self.timed, self.rows):
+            samples.clear()
+
+    def seconds(self) -> dict[str, float]:
+        """Median seconds of what ran on this processor, by eqn key; the mean where several eqns have one key."""
+        medians = np.median(np.array(self.rows), axis=0)
+        overhead_s = statistics.median(self.timed) - statistics.median(self.plain)
+        return _per_key(self.executable, self.processor, medians, overhead_s)
 
 
 def input_slots(program: Program, memory: Memory, args: Sequence[np.ndarray] | None = None) -> list[Slot]:
@@ -58,34 +112,16 @@ def _made_up(aval: ShapedArray, seed: int) -> np.ndarray:
     return (rng.standard_normal(aval.shape, np.float32) * 0.05).astype(aval.dtype)
 
 
-def _measure(executable: Executable, args: Sequence[np.ndarray] | None) -> dict[tuple[str, str], float]:
-    program = executable.lowered.program
-    slots = input_slots(program, executable.memory, args)
-    executable.run(slots)
-    executable.timed_run(slots)
-    plain: list[float] = []
-    timed: list[float] = []
-    rows: list[list[float]] = []
-    begin = time.perf_counter()
-    while len(rows) < RUNS and (len(rows) < 2 or time.perf_counter() - begin < BUDGET_S):
-        start = time.perf_counter()
-        executable.run(slots)
-        plain.append(time.perf_counter() - start)
-        _, seconds, step_s = executable.timed_run(slots)
-        rows.append(seconds)
-        timed.append(step_s)
-    return _per_key(executable, np.median(np.array(rows), axis=0), statistics.median(timed) - statistics.median(plain))
-
-
-def _per_key(executable: Executable, seconds: np.ndarray, overhead_s: float) -> dict[tuple[str, str], float]:
+def _per_key(executable: Executable, processor: str, seconds: np.ndarray, overhead_s: float) -> dict[str, float]:
     """Means over the eqns of one key; `overhead_s` is shared by the enqueued ones."""
     program, instructions = executable.lowered.program, executable.lowered.instructions
     runs = [(at, i) for at, i in enumerate(instructions) if isinstance(i, Run)]
     enqueued = sum(i.processor != HOST for _, i in runs)
     each = max(overhead_s, 0.0) / enqueued if enqueued else 0.0
-    rows: dict[tuple[str, str], list[float]] = {}
+    rows: dict[str, list[float]] = {}
     for at, i in runs:
-        measured = float(seconds[at])
-        own = measured if i.processor == HOST else max(measured - each, measured / 2)
-        rows.setdefault((eqn_key(program.eqns[i.eqn]), i.processor), []).append(own)
+        if i.processor == processor:
+            measured = float(seconds[at])
+            own = measured if processor == HOST else max(measured - each, measured / 2)
+            rows.setdefault(eqn_key(program.eqns[i.eqn]), []).append(own)
     return {key: statistics.fmean(values) for key, values in rows.items()}
