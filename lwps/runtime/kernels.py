@@ -81,7 +81,7 @@ class KernelCache:
         try:
             with warnings.catch_warnings():  # remarks of a compiler that kernels cannot mend
                 warnings.simplefilter("ignore", cl.CompilerWarning)
-                return program.build(options.split(), cache_dir=False)
+                return program.build(["-w", *options.split()], cache_dir=False)
         except cl.RuntimeError as error:
             numbered = "\n".join(f"{k:4} {line}" for k, line in enumerate(source.split("\n"), 1))
             raise KernelBuildError(f"kernel: must build with options {options!r}, got\n{error}\n{numbered}") from error
