@@ -3,9 +3,11 @@
     pip install torch  (a CPU build will do), then
     python tests/bench/resnet18_vs_torch.py
 
-The digits that lwps ships, enlarged to 32 pixels, in batches of 16; 10 classes, lr 0.01, momentum 0.9, seed 0.
-Exits with 1 where a loss differs by more than 1e-3. A third run, PyTorch in float64, shows how far rounding
-alone carries two float32 runs apart.
+The digits that lwps ships, enlarged to 32 pixels, in batches of 16; 10 classes, lr 0.01, momentum 0.9, seed 0. The last
+batch-norm of each block begins at scale 0 (torchvision's `zero_init_residual`). Exits with 1 where a loss differs by
+more than 1e-3 from PyTorch's in float64. PyTorch's own float32 run is printed beside it: at a relu's kink
+rounding decides which way a gradient goes, and from there two float32 runs part. With `--plain-init` (all
+scales 1) they part so fast that nothing can be compared beyond three steps, PyTorch with itself included.
 """
 
 import argparse
@@ -106,6 +108,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--placement", default="auto")
     parser.add_argument("--memory", default=None)
+    parser.add_argument("--plain-init", action="store_true", help="all scales of batch-norm begin at 1")
     parser.add_argument("--steps", type=int, default=10)
     options = parser.parse_args()
     steps = batches(fit(digits(), 32), 16, seed=0, epoch=0)
@@ -113,6 +116,11 @@ def main():
 
     model = resnet18(10, stem="small")
     params, state, _ = model.init(lwps.random.key(0), ShapedArray(data[0][0].shape, "float32"))
+    if not options.plain_init:
+        leaves, structure = lwps.tree.flatten(params)
+        paths = lwps.tree.paths(params)
+        leaves = [x * 0 if path[-2:] == ("bn2", "scale") else x for path, x in zip(paths, leaves, strict=True)]
+        params = lwps.tree.unflatten(structure, leaves)
     peers = [Peer(params, dtype) for dtype in (torch.float32, torch.float64)]
 
     def optimizer(lr):
@@ -127,12 +135,12 @@ def main():
     for k, (images, labels) in enumerate(data):
         params, state, opt_state, loss, _ = step(params, state, opt_state, images, labels, np.float32(0.01))
         single, double = (peer.step(images, labels) for peer in peers)
-        worst = max(worst, abs(float(loss) - single))
+        worst = max(worst, abs(float(loss) - double))
         print(
-            f"step {k}: lwps {float(loss):.6f}  PyTorch {single:.6f}  difference {abs(float(loss) - single):.1e}"
+            f"step {k}: lwps {float(loss):.6f}  PyTorch {single:.6f}, in float64 {double:.6f}"
             f"  from float64: lwps {abs(float(loss) - double):.1e}, PyTorch {abs(single - double):.1e}"
         )
-    print(f"largest difference {worst:.1e} (at most 1e-3), placement {options.placement}, {machine.describe()}")
+    print(f"lwps from float64: at most {worst:.1e} (limit 1e-3), placement {options.placement}, {machine.describe()}")
     return worst > 1e-3
 
 
