@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lwps import cli
+from lwps.api import default_machine
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -92,7 +93,7 @@ def test_a_truncated_data_file_is_named(monkeypatch, capsys, folder):
 
 def test_bench_writes_a_row_for_each_batch_and_placement(monkeypatch, capsys, tmp_path):
     file = tmp_path / "bench.json"
-    placements = ",".join([*cli.default_machine().names, "independent", "layerwise", "mincut", "auto"])
+    placements = ",".join([*default_machine().names, "independent", "layerwise", "mincut", "auto"])
     code, out, _ = lwps(
         monkeypatch,
         capsys,
