@@ -14,7 +14,7 @@ import attrs
 import numpy as np
 
 from lwps.core import Cost, Device, Host, Launch, Operand, Primitive, ShapedArray, Split, Variant, aval_of
-from lwps.ops import elementwise, shape  # these two import this module too: use them inside functions only
+from lwps.ops import elementwise, shape
 
 CHUNK = 16384  # elements of a chunk: enough to hide what starting a work-item costs
 FEWEST_ROWS = 64  # of a chunk: so that partial results are small beside what they are made of

@@ -1,0 +1,118 @@
+"""Sums, products, quotients, maxima on every processor against NumPy in float64, and their vjp rules."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from lwps.ops import elementwise as ew
+from tests.ops.elements import (
+    Case,
+    assert_special,
+    assert_values,
+    pairs,
+    run_together,
+    seeds,
+    shapes,
+    uniform,
+)
+from tests.places import on_each_place, on_each_processor, run
+
+CASES = {
+    "neg": Case(ew.neg_p, np.negative, -1e6, 1e6),
+    "add": Case(ew.add_p, np.add, 0.1, 1e3, n=2),
+    "sub": Case(ew.sub_p, np.subtract, 0.1, 1e3, n=2, atol=1e-4),
+    "mul": Case(ew.mul_p, np.multiply, 0.1, 1e3, n=2),
+    "div": Case(ew.div_p, np.divide, 0.1, 1e3, n=2),
+    "maximum": Case(ew.maximum_p, np.maximum, n=2),
+    "minimum": Case(ew.minimum_p, np.minimum, n=2),
+}
+
+
+@on_each_processor
+@given(shape=shapes, seed=seeds)
+def test_values_match_the_float64_reference(processor, shape, seed):
+    assert_values(CASES, processor, shape, seed)
+
+
+@on_each_processor
+def test_nan_and_infinities_come_out_as_in_numpy(processor):
+    assert_special(CASES, processor)
+
+
+@on_each_place
+@given(shapes=pairs, seed=seeds)
+def test_inputs_broadcast_as_in_numpy(place, shapes, seed):
+    x, y = (uniform(seed + k, s, -1, 1) for k, s in enumerate(shapes))
+    (z,) = run(ew.sub_p, x, y, place=place)
+    np.testing.assert_array_equal(z, x - y)
+
+
+@on_each_processor
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "uint32"])
+def test_integers_are_exact_and_wrap_as_in_numpy(processor, dtype):
+    rng = np.random.default_rng(0)
+    low = -1000 if dtype == "int32" else 0  # signed overflow is undefined in OpenCL C
+    x, y = (rng.integers(low, 256 if dtype == "uint8" else 2000, (3, 41)).astype(dtype) for _ in range(2))
+    cases = {name: case for name, case in CASES.items() if case.n == 2 and name != "div"}
+    results = run_together([case.primitive for case in cases.values()], x, y, place=processor)
+    for (name, case), z in zip(cases.items(), results, strict=True):
+        np.testing.assert_array_equal(z, case.reference(x, y), err_msg=name, strict=True)
+
+
+# --- vjp rules ------------------------------------------------------------------------------------
+
+
+@given(shape=shapes, seed=seeds)
+def test_vjp_of_neg_matches_differences(check_vjp, shape, seed):
+    check_vjp(ew.neg_p, np.random.default_rng(seed).uniform(-2, 2, shape), seed=seed)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.n == 2])
+@given(shapes=pairs, seed=seeds)
+def test_vjp_of_binary_matches_differences(check_vjp, name, shapes, seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(0.5, 2, shapes[0]), rng.uniform(0.5, 2, shapes[1])
+    gap = np.min(np.abs(x - y), initial=1) if x.size and y.size else 1
+    if gap > 1e-4:  # differences across the corner of maximum say nothing
+        check_vjp(CASES[name].primitive, x, y, seed=seed)
+
+
+def test_in_a_tie_the_cotangent_goes_to_the_first():
+    one = np.ones(2)
+    for primitive in (ew.maximum_p, ew.minimum_p):
+        to_x, to_y = primitive.vjp([one], (one, one), (one,), (True, True))
+        np.testing.assert_array_equal(to_x, one)
+        np.testing.assert_array_equal(to_y, 0 * one)
+
+
+# --- ops and refusals -----------------------------------------------------------------------------
+
+
+def test_integers_divide_as_floats():
+    assert ew.div(np.array([1, 2]), 2).tolist() == [0.5, 1]
+
+
+def test_square_is_a_product():
+    x = np.arange(3.0)
+    np.testing.assert_array_equal(ew.square(x), x * x)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: ew.add(np.ones(2), np.ones(3)),
+            TypeError,
+            r"add: shapes must broadcast together, got .*\[2\], .*\[3\]",
+        ),
+        (
+            lambda: ew.add_p.bind(np.ones(2), np.ones(2, np.float32)),
+            TypeError,
+            "add: inputs must share one dtype .* use astype",
+        ),
+        (lambda: ew.neg(np.ones(2, np.uint8)), TypeError, "neg: inputs must share one dtype"),
+    ],
+)
+def test_refusals_say_what_must_hold(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
