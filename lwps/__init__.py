@@ -4,6 +4,7 @@ from lwps import environment  # isort: skip - before anything imports NumPy
 from lwps import nn, numpy, optim, tree
 from lwps.api import CompiledStep, compile, default_machine, grad, jit, profile, value_and_grad, vjp
 from lwps.autoplace import Receipt
+from lwps.checkpoint import CheckpointError, load, load_metadata, save
 from lwps.core import Primitive, Program, ShapedArray, check_program
 from lwps.ops import random
 from lwps.ops.custom import custom_vjp
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Array",
+    "CheckpointError",
     "CompiledStep",
     "DonationError",
     "Machine",
@@ -40,6 +42,8 @@ __all__ = [
     "grad",
     "jit",
     "layer",
+    "load",
+    "load_metadata",
     "nn",
     "numpy",
     "optim",
@@ -47,6 +51,7 @@ __all__ = [
     "place",
     "profile",
     "random",
+    "save",
     "stop_gradient",
     "trace",
     "tree",

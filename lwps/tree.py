@@ -50,6 +50,21 @@ def paths(tree: Any) -> list[tuple[str, ...]]:
     return [tuple(str(entry) for entry in path) for path in structure(tree).paths()]
 
 
+def children(node: Any) -> list[tuple[Any, Any]] | None:
+    """(key, position or field name, child) of each child of a node in order; None for a leaf, and for None."""
+    while node is not None:
+        try:
+            found = optree.tree_flatten_one_level(node, namespace=NAMESPACE)
+        except ValueError:  # a leaf, or a class that has not been met before
+            if type(node) in _leaf_types:
+                return None
+            _look_at(type(node))
+        else:
+            entries = node._fields if optree.is_namedtuple(node) else found[2]
+            return list(zip(entries, found[0], strict=True))
+    return None
+
+
 def map(fn: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """The pytree of `fn(leaf, *leaves of others)`; ValueError unless all have the structure of `tree`."""
     found, spec = flatten(tree)
