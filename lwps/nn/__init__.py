@@ -1,12 +1,12 @@
 """Layers: pairs (init, apply) of pure functions made of ops; one subject a file."""
 
 from lwps.nn.activation import relu, tanh
+from lwps.nn.batch_norm import batch_norm
 from lwps.nn.combine import residual, serial
 from lwps.nn.conv import conv2d
 from lwps.nn.dropout import dropout
 from lwps.nn.layer import Layer, stateless
 from lwps.nn.linear import linear
-from lwps.nn.norm import batch_norm
 from lwps.nn.pool import flatten, global_avg_pool, max_pool
 
 __all__ = [

@@ -7,16 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from lwps import testing
-from lwps.core import Device, ShapedArray, aval_of, evaluate
-from lwps.ops.softmax import (
-    log_softmax,
-    log_softmax_p,
-    log_softmax_vjp_p,
-    softmax_cross_entropy,
-    softmax_cross_entropy_p,
-    softmax_cross_entropy_vjp_p,
-)
-from lwps.testing import processors
+from lwps.core import ShapedArray, aval_of, evaluate
+from lwps.ops.softmax import log_softmax, log_softmax_p, log_softmax_vjp_p, softmax, softmax_p, softmax_vjp_p
+
+from .as_gpu import on_each_runner, run
 
 on_each_processor = pytest.mark.parametrize("processor", testing.PROCESSORS)
 seeds = st.integers(0, 2**32 - 1)
@@ -29,18 +23,12 @@ rows = arrays(
     elements=st.one_of(st.floats(-100, 100, width=32), st.sampled_from((-np.inf, -1e30, 1e30))),
     fill=st.floats(-100, 100, width=32),
 )
+ODD = np.array([[1, np.nan, 2], [0, 0, np.inf], [0, 1, 2]], np.float32)
+BOTH = (softmax, softmax_p, softmax_vjp_p), (log_softmax, log_softmax_p, log_softmax_vjp_p)
+of_both = pytest.mark.parametrize(("op", "forward", "backward"), BOTH, ids=("softmax", "log_softmax"))
 
 
-@pytest.fixture
-def as_gpu(monkeypatch):
-    """Runs a primitive's kernels for GPUs, in groups of up to 33, on every OpenCL device."""
-    described = {
-        name: (*found[:3], Device("gpu", max_work_group_size=33)) for name, found in processors._opencl().items()
-    }
-    monkeypatch.setattr(processors, "_opencl", lambda: described)
-
-
-def reference(x):
+def log_reference(x):
     """In float64; NaN for a row without a finite maximum."""
     x = x.astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -48,145 +36,87 @@ def reference(x):
         return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def losses_reference(logits, labels):
-    classes = logits.shape[-1]
-    picked = np.take_along_axis(reference(logits), np.clip(labels, 0, classes - 1)[..., None], axis=-1)[..., 0]
-    return np.where((labels >= 0) & (labels < classes), -picked, np.nan)
+def reference(op, x):
+    return log_reference(x) if op is log_softmax else np.exp(log_reference(x))
 
 
-def gradient_reference(ct, logits, labels):
-    classes = logits.shape[-1]
-    known = (labels >= 0) & (labels < classes)
-    one_hot = np.arange(classes) == labels[..., None]
-    return np.where(known, ct, np.nan)[..., None] * (np.exp(reference(logits)) - one_hot)
+def vjp_reference(op, ct, y):
+    ct, y = ct.astype(np.float64), y.astype(np.float64)
+    if op is log_softmax:
+        return ct - np.exp(y) * ct.sum(axis=-1, keepdims=True)
+    return y * (ct - (ct * y).sum(axis=-1, keepdims=True))
 
 
-def random_labels(logits, seed, beyond=2):
-    """int32 labels of which some lie up to `beyond` outside of the classes."""
-    rng = np.random.default_rng(seed)
-    return rng.integers(-beyond, logits.shape[-1] + beyond, logits.shape[:-1]).astype(np.int32)
-
-
-def directional(f, x, direction, step=1e-5):
-    """The derivative of `f` at `x` along `direction`, by central differences in float64."""
-    return (f(x + step * direction) - f(x - step * direction)) / (2 * step)
-
-
-@on_each_processor
+@on_each_runner
+@of_both
 @given(x=rows)
 @example(x=np.full((2, 3), -np.inf, np.float32))
-@example(x=np.array([[1, np.nan, 2], [0, 0, np.inf], [0, 1, 2]], np.float32))
-def test_log_softmax_matches_the_float64_reference(processor, x):
-    (y,) = testing.run_primitive(log_softmax_p, x, processor=processor)
-    np.testing.assert_allclose(y, reference(x), rtol=1e-5, atol=1e-5)
+@example(x=ODD)
+def test_matches_the_float64_reference(runner, op, forward, backward, x):
+    (y,) = run(runner, forward, x)
+    np.testing.assert_allclose(y, reference(op, x), rtol=1e-5, atol=1e-5)
 
 
-@on_each_processor
+@on_each_runner
+@of_both
 @given(y=rows.map(lambda x: np.clip(x, -100, 1)), seed=seeds)
-def test_log_softmax_vjp_matches_the_float64_reference(processor, y, seed):
+def test_vjp_matches_the_float64_reference(runner, op, forward, backward, y, seed):
     ct = np.random.default_rng(seed).standard_normal(y.shape, np.float32)
-    (dx,) = testing.run_primitive(log_softmax_vjp_p, ct, y, processor=processor)
-    expected = ct - np.exp(y.astype(np.float64)) * ct.sum(axis=-1, keepdims=True, dtype=np.float64)
-    np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-4)
+    if op is softmax:
+        y = softmax(y)
+    (dx,) = run(runner, backward, ct, y)
+    np.testing.assert_allclose(dx, vjp_reference(op, ct, y), rtol=1e-5, atol=1e-4)
 
 
-@on_each_processor
-@given(logits=rows, seed=seeds)
-@example(logits=np.array([[1, np.nan, 2], [0, 0, np.inf], [0, 1, 2]], np.float32), seed=0)
-def test_losses_match_the_float64_reference(processor, logits, seed):
-    labels = random_labels(logits, seed)
-    (losses,) = testing.run_primitive(softmax_cross_entropy_p, logits, labels, processor=processor)
-    np.testing.assert_allclose(losses, losses_reference(logits, labels), rtol=1e-5, atol=1e-5)
+@on_each_runner
+@of_both
+@pytest.mark.parametrize("shape", [(2, 700), (3, 64), (2, 2, 31)])
+def test_long_rows_and_whole_groups(runner, op, forward, backward, shape):
+    x, ct = np.random.default_rng(0).standard_normal((2, *shape), np.float32) * 10
+    (y,) = run(runner, forward, x)
+    np.testing.assert_allclose(y, reference(op, x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(run(runner, backward, ct, y)[0], vjp_reference(op, ct, y), rtol=1e-5, atol=1e-4)
 
 
-@on_each_processor
-@given(logits=rows, seed=seeds)
-@example(logits=np.array([[1, np.nan, 2], [0, 0, np.inf], [0, 1, 2]], np.float32), seed=0)
-def test_gradients_of_losses_match_the_float64_reference(processor, logits, seed):
-    labels = random_labels(logits, seed)
-    ct = np.random.default_rng(seed).standard_normal(labels.shape, np.float32)
-    (dlogits,) = testing.run_primitive(softmax_cross_entropy_vjp_p, ct, logits, labels, processor=processor)
-    np.testing.assert_allclose(dlogits, gradient_reference(ct, logits, labels), rtol=1e-5, atol=1e-5)
-
-
-@on_each_processor
-@pytest.mark.parametrize("label", [-1, 3, -(2**31), 2**31 - 1])
-def test_a_label_out_of_range_gives_nan_in_its_row_only_even_for_a_zero_cotangent(processor, label):
-    logits, labels = np.zeros((3, 3), np.float32), np.array((0, label, 2), np.int32)
-    (losses,) = testing.run_primitive(softmax_cross_entropy_p, logits, labels, processor=processor)
-    np.testing.assert_array_equal(np.isnan(losses), (False, True, False))
-    ct = np.zeros(3, np.float32)
-    (dlogits,) = testing.run_primitive(softmax_cross_entropy_vjp_p, ct, logits, labels, processor=processor)
-    np.testing.assert_array_equal(np.isnan(dlogits).all(axis=1), (False, True, False))
-    np.testing.assert_array_equal(dlogits[[0, 2]], 0)
-
-
-@on_each_processor
-@pytest.mark.parametrize("shape", [(1,), (5, 3), (2, 700), (3, 64), (2, 2, 31)])
-def test_kernels_for_gpus_compute_the_same(as_gpu, processor, shape):
-    rng = np.random.default_rng(0)
-    x, ct = rng.standard_normal((2, *shape), np.float32) * 10
-    labels, losses_ct = random_labels(x, 1), rng.standard_normal(shape[:-1]).astype(np.float32)
-    cases = (
-        (log_softmax_p, x),
-        (log_softmax_vjp_p, ct, log_softmax(x)),
-        (softmax_cross_entropy_p, x, labels),
-        (softmax_cross_entropy_vjp_p, losses_ct, x, labels),
-    )
-    for primitive, *ins in cases:
-        (got,) = testing.run_primitive(primitive, *ins, processor=processor)
-        np.testing.assert_allclose(got, evaluate(primitive, ins, {})[0], rtol=1e-5, atol=1e-5)
-
-
-@on_each_processor
+@on_each_runner
+@of_both
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0,)])
-def test_empty_arrays_pass(processor, shape):
+def test_empty_arrays_pass(runner, op, forward, backward, shape):
     x = np.zeros(shape, np.float32)
-    for primitive, ins in ((log_softmax_p, (x,)), (log_softmax_vjp_p, (x, x))):
-        (y,) = testing.run_primitive(primitive, *ins, processor=processor)
+    for primitive, ins in ((forward, (x,)), (backward, (x, x))):
+        (y,) = run(runner, primitive, *ins)
         assert y.shape == shape
-    if shape[-1]:
-        (losses,) = testing.run_primitive(
-            softmax_cross_entropy_p, x, np.zeros(shape[:-1], np.int32), processor=processor
-        )
-        assert losses.shape == shape[:-1]
+
+
+@of_both
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
+def test_any_axis(op, forward, backward, axis):
+    x = np.random.default_rng(0).standard_normal((3, 4, 5), np.float32)
+    want = np.moveaxis(reference(op, np.moveaxis(x, axis, -1)), -1, axis)
+    np.testing.assert_allclose(op(x, axis), want, rtol=1e-5, atol=1e-6)
 
 
 float64_rows = arrays(np.float64, array_shapes(max_dims=3, max_side=9), elements=st.floats(-30, 30))
 
 
+@of_both
 @given(x=float64_rows, seed=seeds)
-def test_log_softmax_vjp_is_the_derivative(x, seed):
-    rng = np.random.default_rng(seed)
-    ct, direction = rng.standard_normal((2, *x.shape))
-    (dx,) = log_softmax_p.vjp((ct,), (x,), (log_softmax(x),), (True,))
-    slope = directional(lambda x: (ct * log_softmax(x)).sum(), x, direction)
-    np.testing.assert_allclose((dx * direction).sum(), slope, rtol=1e-5, atol=1e-6)
+def test_vjp_is_the_derivative(check_vjp, op, forward, backward, x, seed):
+    check_vjp(forward, x, seed=seed, step=1e-5)
 
 
-@given(x=float64_rows, seed=seeds)
-def test_softmax_cross_entropy_vjp_is_the_derivative(x, seed):
-    rng = np.random.default_rng(seed)
-    direction, labels = rng.standard_normal(x.shape), random_labels(x, seed, beyond=0)
-    ct = np.asarray(rng.standard_normal(labels.shape))
-    dx, dlabels = softmax_cross_entropy_p.vjp((ct,), (x, labels), (None,), (True, False))
-    slope = directional(lambda x: (ct * softmax_cross_entropy(x, labels)).sum(), x, direction)
-    np.testing.assert_allclose((dx * direction).sum(), slope, rtol=1e-5, atol=1e-6)
-    assert dlabels is None
-
-
+@of_both
 @given(x=float64_rows)
-def test_numpy_rules_keep_float64(x):
-    y = log_softmax(x)
+def test_numpy_rules_keep_float64(op, forward, backward, x):
+    y = op(x)
     assert y.dtype == np.float64
-    np.testing.assert_allclose(y, reference(x), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(y, reference(op, x), rtol=1e-12, atol=1e-12)
 
 
-@given(x=rows, seed=seeds)
-def test_parts_of_a_split_are_the_whole(x, seed):
-    labels = random_labels(x, seed)
-    cases = ((log_softmax_p, (x,)), (softmax_cross_entropy_p, (x, labels)))
-    for primitive, ins in cases:
+@of_both
+@given(x=rows)
+def test_parts_of_a_split_are_the_whole(op, forward, backward, x):
+    for primitive, ins in ((forward, (x,)), (backward, (x, np.minimum(x, 0)))):
         (whole,) = evaluate(primitive, ins, {})
         for split in primitive.split(*map(aval_of, ins)):
             parts = zip(*(np.array_split(a, 2, axis=k) for a, k in zip(ins, split.ins, strict=True)), strict=True)
@@ -194,15 +124,10 @@ def test_parts_of_a_split_are_the_whole(x, seed):
             np.testing.assert_array_equal(joined, whole)
 
 
-@given(x=rows, seed=seeds)
-def test_results_may_overwrite_what_the_alias_rules_allow(x, seed):
-    labels, ct = random_labels(x, seed), np.ones(x.shape[:-1], np.float32)
-    cases = (
-        (log_softmax_p, (x,)),
-        (log_softmax_vjp_p, (x, np.minimum(x, 0))),
-        (softmax_cross_entropy_vjp_p, (ct, x, labels)),
-    )
-    for primitive, ins in cases:
+@of_both
+@given(x=rows)
+def test_results_may_overwrite_what_the_alias_rules_allow(op, forward, backward, x):
+    for primitive, ins in ((forward, (x,)), (backward, (x, np.minimum(x, 0)))):
         avals = [aval_of(a) for a in ins]
         (expected,) = evaluate(primitive, ins, {})
         for row in primitive.alias(*avals):
@@ -212,15 +137,10 @@ def test_results_may_overwrite_what_the_alias_rules_allow(x, seed):
             np.testing.assert_array_equal(copies[row.inp], expected)
 
 
-def test_numpy_rules_allocate_nothing_of_size():
-    x, labels = np.zeros((500, 1000), np.float32), np.zeros(500, np.int32)
-    cases = (
-        (log_softmax_p, (x,)),
-        (log_softmax_vjp_p, (x, x)),
-        (softmax_cross_entropy_p, (x, labels)),
-        (softmax_cross_entropy_vjp_p, (np.ones(500, np.float32), x, labels)),
-    )
-    for primitive, ins in cases:
+@of_both
+def test_numpy_rules_allocate_nothing_of_size(op, forward, backward):
+    x = np.zeros((500, 1000), np.float32)
+    for primitive, ins in ((forward, (x,)), (backward, (x, x))):
         avals = [aval_of(a) for a in ins]
         arrays = [np.empty(a.shape, a.dtype) for a in (*primitive.aval(*avals), *primitive.numpy.scratch(*avals))]
         tracemalloc.start()
@@ -232,35 +152,20 @@ def test_numpy_rules_allocate_nothing_of_size():
 # --- refusals ---------------------------------------------------------------------------------------
 
 
+@of_both
 @pytest.mark.parametrize("x", [np.float32(0), np.zeros(3, np.int32)])
-def test_log_softmax_refuses_scalars_and_integers(x):
-    with pytest.raises(TypeError, match=r"log_softmax: x must be a float array with at least one axis, got"):
-        log_softmax(x)
+def test_scalars_and_integers_are_refused(op, forward, backward, x):
+    with pytest.raises(TypeError, match=rf"^{forward.name}: x must be a float array with at least one axis, got"):
+        op(x)
 
 
-def test_log_softmax_vjp_refuses_another_cotangent():
-    with pytest.raises(TypeError, match=r"log_softmax_vjp: ct must match y, got float32\[2\] and float32\[3\]"):
-        log_softmax_vjp_p.aval(ShapedArray((2,), "float32"), ShapedArray((3,), "float32"))
+@of_both
+def test_an_axis_that_is_not_there_is_refused(op, forward, backward):
+    with pytest.raises(ValueError, match=rf"^{forward.name}: axes must be different ones of 2, got \(2,\)"):
+        op(np.zeros((2, 3), np.float32), axis=2)
 
 
-@pytest.mark.parametrize("logits", [np.float32(0), np.zeros((2, 3), np.int32), np.zeros((2, 0), np.float32)])
-def test_logits_that_are_no_rows_of_floats_are_refused(logits):
-    with pytest.raises(
-        TypeError, match=r"softmax_cross_entropy: logits must be floats \[..., K\] with K at least 1, got"
-    ):
-        softmax_cross_entropy(logits, np.zeros(2, np.int32))
-
-
-@pytest.mark.parametrize("labels", [np.zeros(2, np.float32), np.zeros((2, 3), np.int32), np.zeros(3, np.int32)])
-def test_labels_that_are_no_class_numbers_are_refused(labels):
-    match = r"softmax_cross_entropy: labels must be class numbers int32\[2\], got .* use astype, or argmax"
-    with pytest.raises(TypeError, match=match):
-        softmax_cross_entropy(np.zeros((2, 3), np.float32), labels)
-
-
-def test_cross_entropy_vjp_refuses_another_cotangent():
-    ct, logits, labels = ShapedArray((3,), "float32"), ShapedArray((2, 3), "float32"), ShapedArray((2,), "int32")
-    with pytest.raises(
-        TypeError, match=r"softmax_cross_entropy_vjp: ct must be float32\[2\] as the losses are, got float32\[3\]"
-    ):
-        softmax_cross_entropy_vjp_p.aval(ct, logits, labels)
+@of_both
+def test_another_cotangent_is_refused(op, forward, backward):
+    with pytest.raises(TypeError, match=rf"^{backward.name}: ct must match y, got float32\[2\] and float32\[3\]"):
+        backward.aval(ShapedArray((2,), "float32"), ShapedArray((3,), "float32"))

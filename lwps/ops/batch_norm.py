@@ -234,7 +234,7 @@ batch_norm_p = Primitive(
     vjp=_batch_norm_vjp,
     cost=_batch_norm_cost,
     numpy=Host(_batch_norm_numpy, _batch_norm_host_scratch),
-    opencl=(Variant("norm.cl", _batch_norm_launch, scratch=_batch_norm_scratch),),
+    opencl=(Variant("batch_norm.cl", _batch_norm_launch, scratch=_batch_norm_scratch),),
     alias=lambda x, scale, bias, *, eps: (Alias(0, 0, "overwrite"),),
     split=_batch_norm_split,
 )
@@ -332,7 +332,7 @@ batch_norm_vjp_p = Primitive(
     vjp=None,  # no second derivatives
     cost=_vjp_cost,
     numpy=Host(_vjp_numpy, _vjp_host_scratch),
-    opencl=(Variant("norm.cl", _vjp_launch, scratch=_vjp_scratch),),
+    opencl=(Variant("batch_norm.cl", _vjp_launch, scratch=_vjp_scratch),),
     alias=lambda ct, x, *others, eps: (Alias(0, 0, "overwrite"), Alias(0, 1, "overwrite")),
     split=_vjp_split,
 )

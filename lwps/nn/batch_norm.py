@@ -4,7 +4,7 @@ from typing import Any
 
 from lwps.core import ShapedArray, aval_of
 from lwps.nn.layer import Layer, check_floats, layer_of
-from lwps.ops import norm
+from lwps.ops import batch_norm as ops
 from lwps.ops.elementwise import add, full, mul, stop_gradient
 
 
@@ -30,9 +30,9 @@ def batch_norm(decay: float = 0.9, eps: float = 1e-5) -> Layer:
         _check(aval)
         scale, bias = params["scale"], params["bias"]
         if not train:
-            return norm.batch_norm_inference(x, scale, bias, state["mean"], state["var"], eps), state
+            return ops.batch_norm_inference(x, scale, bias, state["mean"], state["var"], eps), state
         unbiased = _unbiased(aval)
-        y, mean, var = norm.batch_norm(x, scale, bias, eps)
+        y, mean, var = ops.batch_norm(x, scale, bias, eps)
         new_state = {
             "mean": _towards(state["mean"], mean, 1 - decay),
             "var": _towards(state["var"], var, 1 - decay, unbiased),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lwps import testing
 from lwps.core import Device, ShapedArray, aval_of, evaluate
-from lwps.ops.norm import batch_norm, batch_norm_inference, batch_norm_p, batch_norm_vjp_p
+from lwps.ops.batch_norm import batch_norm, batch_norm_inference, batch_norm_p, batch_norm_vjp_p
 from lwps.testing import processors
 
 on_each_processor = pytest.mark.parametrize("processor", testing.PROCESSORS)
