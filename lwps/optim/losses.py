@@ -1,8 +1,7 @@
 """Losses: functions of ops from predictions and what they should be."""
 
+import math
 from typing import Any
-
-import numpy as np
 
 from lwps.core import aval_of
 from lwps.ops import cross_entropy, reduce
@@ -37,7 +36,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
             f" {got[1]}; use softmax_cross_entropy_with_integer_labels for class numbers, astype for one-hot integers"
         )
     logs = log_softmax(logits)
-    nothing = logical_and(equal(labels, 0), equal(logs, -np.inf))
+    nothing = logical_and(equal(labels, 0), equal(logs, -math.inf))
     return neg(reduce.sum(mul(labels, where(nothing, 0.0, logs)), -1))
 
 
