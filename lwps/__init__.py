@@ -9,6 +9,8 @@ from lwps.core import Primitive, Program, ShapedArray, check_program
 from lwps.ops import random
 from lwps.ops.custom import custom_vjp
 from lwps.ops.elementwise import stop_gradient
+from lwps.ops.gather import one_hot
+from lwps.ops.scatter import segment_sum
 from lwps.placement import place
 from lwps.plan import Placement, PlanError, Profile
 from lwps.runtime.array import Array, DonationError
@@ -46,12 +48,14 @@ __all__ = [
     "load_metadata",
     "nn",
     "numpy",
+    "one_hot",
     "optim",
     "optimize",
     "place",
     "profile",
     "random",
     "save",
+    "segment_sum",
     "stop_gradient",
     "trace",
     "tree",

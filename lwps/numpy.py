@@ -39,6 +39,7 @@ from lwps.ops.elementwise import div as divide
 from lwps.ops.elementwise import mul as multiply
 from lwps.ops.elementwise import neg as negative
 from lwps.ops.elementwise import sub as subtract
+from lwps.ops.gather import take, take_along_axis
 from lwps.ops.matmul import matmul
 from lwps.ops.operators import absolute, argmax, power
 from lwps.ops.shape import expand_dims, reshape, squeeze, transpose
@@ -51,7 +52,8 @@ __all__ = [
     "less_equal", "log", "logical_and", "logical_not", "logical_or", "matmul", "max", "maximum", "mean", "min",
     "minimum", "moveaxis", "multiply", "nan", "negative", "newaxis", "not_equal", "ones", "ones_like", "pad", "pi",
     "power", "ravel", "reciprocal", "reshape", "sign", "sqrt", "square", "squeeze", "stack", "std", "subtract",
-    "sum", "swapaxes", "tanh", "transpose", "true_divide", "uint8", "uint32", "var", "where", "zeros", "zeros_like",
+    "sum", "swapaxes", "take", "take_along_axis", "tanh", "transpose", "true_divide", "uint8", "uint32", "var",
+    "where", "zeros", "zeros_like",
 ]
 # fmt: on
 

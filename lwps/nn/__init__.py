@@ -5,6 +5,7 @@ from lwps.nn.batch_norm import batch_norm
 from lwps.nn.combine import residual, serial
 from lwps.nn.conv import conv2d
 from lwps.nn.dropout import dropout
+from lwps.nn.embedding import embedding
 from lwps.nn.layer import Layer, stateless
 from lwps.nn.linear import linear
 from lwps.nn.pool import flatten, global_avg_pool, max_pool
@@ -14,6 +15,7 @@ __all__ = [
     "batch_norm",
     "conv2d",
     "dropout",
+    "embedding",
     "flatten",
     "global_avg_pool",
     "linear",
