@@ -80,6 +80,18 @@ def leaves_as(spec: Any, tree: Any, op: str) -> list[Any]:
     return found
 
 
+def leaves_up_to(spec: Any, tree: Any, op: str) -> list[Any]:
+    """As `leaves_as`, but `tree` may have None in the place of a leaf, and then so has the list."""
+    own = structure(tree)  # looks at the types, too
+    try:
+        found = spec.flatten_up_to(tree)
+    except ValueError:
+        found = [tree]
+    if len(found) != spec.num_leaves or any(x is not None and not structure(x).is_leaf() for x in found):
+        raise ValueError(f"{op}: pytrees must have the same structure, got {spec} and {own}")
+    return found
+
+
 def _look_at(kind: type) -> None:
     """Make `kind` a node if it is a dataclass or an attrs class, else remember that it is a leaf."""
     names = _field_names(kind)

@@ -41,6 +41,7 @@ class _Groups:
         self.groups: list[_Group] = []
         self.group_of: dict[int, int] = {}
         self.writer = {v: k for k, eqn in enumerate(program.eqns) for v in eqn.outs}
+        self.users, self.fills = _users(program), _fills(program)
 
     def add(self, k: int) -> None:
         """Eqn `k` as a group of its own, then joined with the groups of its producers where that is right."""
@@ -80,8 +81,11 @@ class _Groups:
         return any(others >> x & 1 and group.needs >> h & 1 for x, group in enumerate(self.groups))
 
     def _operands(self, members: Sequence[int]) -> int:
-        written = {v for m in members for v in self.program.eqns[m].outs}
-        return len({v for m in members for v in self.program.eqns[m].ins} | written)
+        """How many arrays the chain reads and writes: not what stays inside, nor numbers that it fills in itself."""
+        eqns = [self.program.eqns[m] for m in members]
+        written = {v for eqn in eqns for v in eqn.outs}
+        read = {v for eqn in eqns for v in eqn.ins} - written - self.fills.keys()
+        return len(read) + sum(not self.users.get(v, set()).issubset(members) for v in written)
 
     def _join(self, g: int, h: int) -> None:
         """All of `h` into `g`; `h` stays behind empty."""
