@@ -1,7 +1,7 @@
 """lwps: functional training with every op, forward and backward, on the processor that suits it."""
 
 from lwps import environment  # isort: skip - before anything imports NumPy
-from lwps import nn, numpy, optim, tree
+from lwps import export, nn, numpy, optim, tree
 from lwps.api import CompiledStep, compile, default_machine, grad, jit, profile, value_and_grad, vjp
 from lwps.autoplace import Receipt
 from lwps.checkpoint import CheckpointError, load, load_metadata, save
@@ -41,6 +41,7 @@ __all__ = [
     "custom_vjp",
     "default_machine",
     "environment",
+    "export",
     "grad",
     "jit",
     "layer",

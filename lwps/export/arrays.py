@@ -1,0 +1,161 @@
+"""Primitives that move, cut and reduce arrays, as ONNX operators."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from lwps.core import Eqn, Primitive, Var
+from lwps.export.elementwise import Builder
+from lwps.export.graph import Axes, Emitter, NoForm
+from lwps.export.inference import Dim, Shape
+from lwps.ops import concatenate, gather, reduce, shape
+from lwps.ops.elementwise import div_p
+
+LAST = np.iinfo(np.int64).max  # an end for Slice: as far as the axis goes
+
+
+def _reshape(emit: Emitter, eqn: Eqn, *, shape: Shape) -> None:
+    emit.put(eqn.outs[0], emit.reshaped(emit.get(eqn.ins[0]), shape))
+
+
+def _transpose(emit: Emitter, eqn: Eqn, *, axes: Axes) -> None:
+    emit.same(eqn.outs[0], eqn.ins[0], axes)
+
+
+def _slice(emit: Emitter, eqn: Eqn, *, start: Shape, stop: Shape, strides: Shape) -> None:
+    (x,) = eqn.ins
+    form, sizes = emit.form(x), emit.shape(x)
+    rows = [
+        (a, LAST if b == sizes[k] else b, form.index(k), s)
+        for k, (a, b, s) in enumerate(zip(start, stop, strides, strict=True))
+        if (a, b, s) != (0, sizes[k], 1)
+    ]
+    if not rows:
+        emit.same(eqn.outs[0], x)
+        return
+    limits = [emit.sizes(column) for column in zip(*rows, strict=True)]
+    emit.put(eqn.outs[0], emit.node("Slice", emit.get(x, form), *limits), form)
+
+
+def _pad(emit: Emitter, eqn: Eqn, *, low: Shape, high: Shape, interior: Shape, value: float) -> None:
+    (x,) = eqn.ins
+    if any(interior):
+        raise NoForm(f"interior={interior} puts elements between those of the array")
+    form = emit.form(x)
+    pads = emit.sizes([*(low[a] for a in form), *(high[a] for a in form)])
+    fill = emit.constant(value, dtype=x.aval.dtype)
+    emit.put(eqn.outs[0], emit.node("Pad", emit.get(x, form), pads, fill, mode="constant"), form)
+
+
+def _concatenate(emit: Emitter, eqn: Eqn, *, axis: int) -> None:
+    forms = [emit.form(v) for v in eqn.ins if v not in emit.known]
+    form = forms[0] if forms else tuple(range(eqn.outs[0].aval.ndim))
+    name = emit.node("Concat", *(emit.get(v, form) for v in eqn.ins), axis=form.index(axis))
+    emit.put(eqn.outs[0], name, form)
+
+
+# --- picks ----------------------------------------------------------------------------------------------
+
+
+def _take(emit: Emitter, eqn: Eqn, *, axis: int, fill: float) -> None:
+    x, indices = eqn.ins
+    spread = (1,) * axis + emit.shape(indices) + (1,) * (x.aval.ndim - axis - 1)
+    _pick(emit, eqn, "Gather", axis, fill, spread)
+
+
+def _take_along_axis(emit: Emitter, eqn: Eqn, *, axis: int, fill: float) -> None:
+    _pick(emit, eqn, "GatherElements", axis, fill, None)
+
+
+def _pick(emit: Emitter, eqn: Eqn, op: str, axis: int, fill: float, spread: Shape | None) -> None:
+    """`op` picks; where the user said what stands for rows that are not there, it picks some row and drops it.
+
+    Otherwise an index of no row is the runtime's error. `spread`: how the indices broadcast with the result.
+    """
+    x, indices = eqn.ins
+    array, places, n = emit.get(x), emit.get(indices), emit.shape(x)[axis]
+    if _is_default(fill, x.aval.dtype) or isinstance(n, Dim):
+        emit.put(eqn.outs[0], emit.node(op, array, places, axis=axis))
+        return
+    end = emit.constant(n, dtype=np.int32)
+    zero = emit.constant(0, dtype=np.int32)
+    places = emit.node("Where", emit.node("Less", places, zero), emit.node("Add", places, end), places)
+    inside = emit.node("And", emit.node("GreaterOrEqual", places, zero), emit.node("Less", places, end))
+    picked = emit.node(op, array, emit.node("Where", inside, places, zero), axis=axis)
+    inside = inside if spread in (None, emit.shape(indices)) else emit.reshaped(inside, spread)
+    emit.put(eqn.outs[0], emit.node("Where", inside, picked, emit.constant(fill, dtype=x.aval.dtype)))
+
+
+def _is_default(fill: float, dtype: np.dtype) -> bool:
+    """Whether this is what stands where there is no row because the user said nothing."""
+    if dtype.kind == "f":
+        return math.isnan(fill)
+    return fill is True if dtype.kind == "b" else fill == (np.iinfo(dtype).min or np.iinfo(dtype).max)
+
+
+# --- reductions -----------------------------------------------------------------------------------------
+
+
+def _reduced(form: Axes, axes: Sequence[int]) -> tuple[list[int], Axes]:
+    """Where `axes` are stored, and the form of what is left without them."""
+    left = [a for a in form if a not in axes]
+    return [form.index(a) for a in axes], tuple(sorted(left).index(a) for a in left)
+
+
+def reduction(emit: Emitter, op: str, x: Var, name: str, axes: Sequence[int]) -> tuple[str, Axes]:
+    """The name and the form of `x`, stored as `name`, reduced along `axes`."""
+    stored, form = _reduced(emit.form(x), axes)
+    return emit.node(op, name, emit.constant(stored, dtype=np.int64), keepdims=0), form
+
+
+def _sum(emit: Emitter, eqn: Eqn, *, axes: Axes) -> None:
+    (x,), (out,) = eqn.ins, eqn.outs
+    mean = _mean_of(emit, eqn, axes)
+    name = emit.get(x, emit.form(x))
+    if x.aval.dtype != out.aval.dtype:
+        name = emit.node("Cast", name, to=out.aval.dtype)
+    if mean is not None:
+        emit.put(mean, *reduction(emit, "ReduceMean", x, name, axes))
+        emit.absorbed.add(mean)
+    else:
+        emit.put(out, *reduction(emit, "ReduceSum", x, name, axes))
+
+
+def _mean_of(emit: Emitter, eqn: Eqn, axes: Axes) -> Var | None:
+    """The result of the division that makes a mean of this sum, if that is all that reads it."""
+    (x,), (out,) = eqn.ins, eqn.outs
+    reader = emit.only_reader(out)
+    sizes = [emit.shape(x)[a] for a in axes]
+    if reader is None or reader.primitive is not div_p or reader.ins[0] is not out or reader.ins[1] not in emit.known:
+        return None
+    divisor = emit.known[reader.ins[1]]
+    static = [n for n in sizes if not isinstance(n, Dim)]
+    is_count = divisor.ndim == 0 and len(static) == len(sizes) and divisor == math.prod(static)
+    return reader.outs[0] if is_count else None
+
+
+def _max(emit: Emitter, eqn: Eqn, *, axes: Axes) -> None:
+    (x,) = eqn.ins
+    emit.put(eqn.outs[0], *reduction(emit, "ReduceMax", x, emit.get(x, emit.form(x)), axes))
+
+
+def _argmax(emit: Emitter, eqn: Eqn, *, axis: int) -> None:
+    (x,) = eqn.ins
+    (stored,), form = _reduced(emit.form(x), [axis])
+    place = emit.node("ArgMax", emit.get(x, emit.form(x)), axis=stored, keepdims=0)
+    emit.put(eqn.outs[0], emit.node("Cast", place, to=np.dtype(np.int32)), form)
+
+
+ARRAYS: dict[Primitive, Builder] = {
+    shape.reshape_p: _reshape,
+    shape.transpose_p: _transpose,
+    shape.slice_p: _slice,
+    shape.pad_p: _pad,
+    concatenate.concatenate_p: _concatenate,
+    gather.take_p: _take,
+    gather.take_along_axis_p: _take_along_axis,
+    reduce.reduce_sum_p: _sum,
+    reduce.reduce_max_p: _max,
+    reduce.argmax_p: _argmax,
+}

@@ -1,0 +1,112 @@
+"""Products, convolutions, pools and softmax as ONNX operators. Images are stored as NCHW between them."""
+
+from typing import Any
+
+from lwps.core import Eqn, Primitive, Var
+from lwps.export.affine import is_per_channel
+from lwps.export.elementwise import Builder
+from lwps.export.graph import Axes, Emitter, NoForm
+from lwps.ops import conv, matmul, pool, softmax
+from lwps.ops.elementwise import add_p
+
+NCHW = (0, 3, 1, 2)
+OIHW = (3, 2, 0, 1)  # of weights HWIO
+
+Pair = tuple[int, int]
+
+
+def _shift_behind(emit: Emitter, eqn: Eqn, channels: int) -> tuple[Var, list[str]]:
+    """The value that an operator with a bias makes, and the bias: of an addition of known numbers a channel, if that
+    alone reads the result.
+    """
+    (out,) = eqn.outs
+    reader = emit.only_reader(out)
+    if reader is None or reader.primitive is not add_p or reader.outs[0].aval != out.aval:
+        return out, []
+    other = reader.ins[1] if reader.ins[0] is out else reader.ins[0]
+    if other not in emit.known or not is_per_channel(other.aval, out.aval.ndim) or other.aval.size != channels:
+        return out, []
+    emit.absorbed.add(reader.outs[0])
+    value = emit.known[other]
+    bias = emit.get(other) if value.ndim == 1 else emit.constant(value.reshape(-1))
+    return reader.outs[0], [bias]
+
+
+def _windows(window: Any, strides: Pair, padding: tuple[Pair, Pair]) -> dict[str, Any]:
+    (top, bottom), (left, right) = padding
+    return {"kernel_shape": list(window), "strides": list(strides), "pads": [top, left, bottom, right]}
+
+
+def _conv2d(emit: Emitter, eqn: Eqn, *, strides: Pair, padding: tuple[Pair, Pair]) -> None:
+    x, w = eqn.ins
+    out, bias = _shift_behind(emit, eqn, w.aval.shape[3])
+    windows = _windows(w.aval.shape[:2], strides, padding)
+    emit.put(out, emit.node("Conv", emit.get(x, NCHW), emit.get(w, OIHW), *bias, **windows), NCHW)
+
+
+def _conv2d_input_vjp(emit: Emitter, eqn: Eqn, *, input_hw: Pair, strides: Pair, padding: tuple[Pair, Pair]) -> None:
+    """A convolution turned round: its weights HWIO have their O as inputs here, as ONNX wants them."""
+    ct, w = eqn.ins
+    out, bias = _shift_behind(emit, eqn, w.aval.shape[2])
+    rows = zip(input_hw, ct.aval.shape[1:3], w.aval.shape[:2], strides, padding, strict=True)
+    beyond = [n - ((m - 1) * s + k - sum(p)) for n, m, k, s, p in rows]
+    name = emit.node(
+        "ConvTranspose",
+        emit.get(ct, NCHW),
+        emit.get(w, OIHW),
+        *bias,
+        output_padding=beyond,
+        **_windows(w.aval.shape[:2], strides, padding),
+    )
+    emit.put(out, name, NCHW)
+
+
+def _matmul(emit: Emitter, eqn: Eqn, *, transpose_x: bool, transpose_y: bool) -> None:
+    x, y = eqn.ins
+    ins = [emit.get(x, _turned(x, transpose_x)), emit.get(y, _turned(y, transpose_y))]
+    out, bias = (
+        _shift_behind(emit, eqn, y.aval.shape[-2 if transpose_y else -1])
+        if both_matrices(x, y)
+        else (
+            eqn.outs[0],
+            [],
+        )
+    )
+    emit.put(out, emit.node("Gemm" if bias else "MatMul", *ins, *bias))
+
+
+def both_matrices(x: Var, y: Var) -> bool:
+    return x.aval.ndim == y.aval.ndim == 2
+
+
+def _turned(x: Var, transpose: bool) -> Axes:
+    *batch, a, b = range(x.aval.ndim)
+    return (*batch, b, a) if transpose else (*batch, a, b)
+
+
+def _max_pool(emit: Emitter, eqn: Eqn, *, window: Pair, strides: Pair, padding: tuple[Pair, Pair]) -> None:
+    (x,), (y, index) = eqn.ins, eqn.outs
+    if emit.is_read(index):
+        raise NoForm("the places of its maxima are read; export the function without its gradient")
+    emit.put(y, emit.node("MaxPool", emit.get(x, NCHW), **_windows(window, strides, padding)), NCHW)
+
+
+def _rows(op: str) -> Builder:
+    """An operator of rows, wherever the last axis is stored."""
+
+    def build(emit: Emitter, eqn: Eqn) -> None:
+        (x,) = eqn.ins
+        form = emit.form(x)
+        emit.put(eqn.outs[0], emit.node(op, emit.get(x, form), axis=form.index(x.aval.ndim - 1)), form)
+
+    return build
+
+
+LAYERS: dict[Primitive, Builder] = {
+    conv.conv2d_p: _conv2d,
+    conv.conv2d_input_vjp_p: _conv2d_input_vjp,
+    matmul.matmul_p: _matmul,
+    pool.max_pool_p: _max_pool,
+    softmax.softmax_p: _rows("Softmax"),
+    softmax.log_softmax_p: _rows("LogSoftmax"),
+}

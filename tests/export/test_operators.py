@@ -1,0 +1,228 @@
+"""Every primitive with an ONNX form computes there what it computes here, in every order of axes."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lwps
+import lwps.numpy as lnp
+from lwps.ops import conv, elementwise, pool, shape, softmax
+from lwps.ops.concatenate import concatenate
+from lwps.ops.matmul import matmul_p
+from tests.export.agreement import agrees, exported, images, normals, operators, run
+
+UNARY = [lnp.exp, lnp.sqrt, lnp.log, elementwise.rsqrt, lnp.tanh, elementwise.relu, elementwise.neg, lnp.abs]
+BINARY = [lnp.add, lnp.subtract, lnp.multiply, lnp.divide, lnp.maximum, lnp.minimum]
+COMPARISONS = [
+    elementwise.equal,
+    elementwise.not_equal,
+    elementwise.less,
+    elementwise.less_equal,
+    elementwise.greater,
+    elementwise.greater_equal,
+]
+few = settings(max_examples=15)  # each builds a model and a session
+by_name = {"ids": lambda fn: fn.__name__}
+
+
+@pytest.mark.parametrize("fn", UNARY, **by_name)
+def test_functions_of_floats(fn):
+    agrees(lambda x: fn(x), np.abs(images()) + 0.1)
+
+
+@pytest.mark.parametrize("fn", BINARY, **by_name)
+@pytest.mark.parametrize("y", [normals(4), normals(), normals(8, 1, 4), normals(3, 1, 1, 4)], ids=np.shape)
+def test_functions_of_two_images_and_what_broadcasts(fn, y):
+    agrees(lambda x, y: (fn(x, y), fn(y, x)), images(), y)
+    weights = (normals(3, 3, 4, 4), y)
+    agrees(lambda w, y, x: fn(conv.conv2d(x, w), y), images(), weights=weights, rtol=1e-3, atol=1e-4)
+    # read in the order NCHW beside something that is not known before
+    agrees(lambda w, x, y: fn(conv.conv2d(x, w), y), images(), y, weights=weights[:1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("fn", COMPARISONS, **by_name)
+def test_comparisons_choose(fn):
+    x, y = np.round(images()), np.round(normals(4))
+    agrees(lambda x, y: lnp.where(fn(x, y), x, y * 2), x, y)
+
+
+def test_logic():
+    def fn(x, y):
+        a, b = x > 0, y > 0
+        return elementwise.logical_or(elementwise.logical_and(a, b), elementwise.logical_not(b))
+
+    agrees(fn, images(), normals(4))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32", "bool", "uint8"])
+def test_dtypes(dtype):
+    agrees(lambda x: elementwise.astype(x, dtype), np.abs(images()) * 3)
+    agrees(
+        lambda x: elementwise.astype(x, "float32") + 1, images().astype(dtype) if dtype != "uint8" else np.uint8([3])
+    )
+
+
+def test_values_from_nothing_and_repeated_ones():
+    large = 5000  # too large to be kept in the model
+    agrees(lambda x: x + elementwise.full((large,), 2.5), normals(large))
+    agrees(lambda x: elementwise.broadcast_to(x, (7, 3, 4)), normals(3, 1))
+
+
+def test_copies_and_inputs_as_outputs():
+    agrees(lambda x: (x, x, elementwise.stop_gradient(x), elementwise.copy(x) + 0), images())
+
+
+def test_constants_as_outputs():
+    agrees(lambda w, x: (w, x + w, w), images(), weights=(normals(4),))
+
+
+# --- arrays ---------------------------------------------------------------------------------------------
+
+
+@few
+@given(axes=st.permutations(range(4)), back=st.permutations(range(4)))
+def test_transposes(axes, back):
+    agrees(lambda x: lnp.exp(x.transpose(axes)).transpose(back) * normals(1, 1), images(2, 3, 4) / 3)
+
+
+def test_transposes_that_cancel_are_none():
+    model = agrees(lambda x: lnp.tanh(x.transpose((0, 3, 1, 2))).transpose((0, 2, 3, 1)), images())
+    assert operators(model) == {"Tanh": 1}
+
+
+def test_reshapes_and_slices():
+    agrees(lambda x: x.reshape((3, 16, 16))[:, 2:9:3, 1:], images())
+    agrees(lambda x: x[1:, ::2, 3, None], images())
+    agrees(lambda x: x.reshape((0, 5, 0)), normals(0, 3))
+
+
+@few
+@given(data=st.data())
+def test_slices_in_any_order_of_axes(data):
+    rows = [data.draw(st.tuples(st.integers(0, 2), st.integers(3, n), st.integers(1, 3))) for n in (3, 8, 8, 4)]
+    start, stop, strides = zip(*rows, strict=True)
+    fn = lambda w, x: shape.slice(conv.conv2d(x, w), start, stop, strides)
+    agrees(fn, images(), weights=(normals(1, 1, 4, 4),), rtol=1e-4, atol=1e-5)
+
+
+@few
+@given(low=st.tuples(*[st.integers(0, 2)] * 4), high=st.tuples(*[st.integers(0, 2)] * 4))
+def test_pads_in_any_order_of_axes(low, high):
+    fn = lambda w, x: shape.pad(conv.conv2d(x, w), low, high, 7)
+    agrees(fn, images(), weights=(normals(1, 1, 4, 4),), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", range(4))
+def test_concatenation(axis):
+    fn = lambda w, x: concatenate([conv.conv2d(x, w), x, elementwise.full(x.shape, 2)], axis)
+    agrees(fn, images(2, 4, 4), weights=(normals(1, 1, 4, 4),), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(
+    "x", [normals(4, 5, 6), np.arange(120, dtype=np.int32).reshape(4, 5, 6)], ids=lambda x: x.dtype
+)
+def test_picks(axis, x):
+    """An index of no row gives what the user said; where nothing was said it is the runtime's error."""
+    inside, any_ = np.int32([[0, 3, -1], [1, -4, 2]]), np.int32([[0, 3, -1], [1, -9, 7]])
+    agrees(lambda w, i: lnp.take(w, i, axis), inside, weights=(x,))
+    agrees(lambda w, i: lnp.take(w, i, axis, fill_value=7), any_, weights=(x,))
+    agrees(lambda x, i: lnp.take(x, i, axis, mode="clip"), x, any_)
+    along = np.int32([[[0, 3, -1]]]).swapaxes(2, axis)
+    agrees(lambda x, i: lnp.take_along_axis(x, i, axis), x, along)
+    agrees(lambda x, i: lnp.take_along_axis(x, i - 3, axis, fill_value=7), x, along)
+    with pytest.raises(Exception, match="out of data bounds"):
+        run(exported(lambda w, i: lnp.take(w, i, axis), any_, weights=(x,)), any_)
+
+
+def test_one_hot():
+    agrees(lambda i: lwps.one_hot(i, 4), np.int32([0, 3, -1, 4]))
+
+
+@pytest.mark.parametrize("axes", [None, 0, 3, (1, 2), (0, 3), (1, 2, 3)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_reductions(axes, keepdims):
+    def fn(x):
+        return tuple(reduce(x, axes, keepdims=keepdims) for reduce in (lnp.sum, lnp.mean, lnp.max))
+
+    agrees(fn, images())
+    agrees(lambda w, x: fn(conv.conv2d(x, w)), images(), weights=(normals(1, 1, 4, 4),), rtol=1e-4, atol=1e-4)
+
+
+def test_counts_add_up_as_int32():
+    agrees(lambda x: lnp.sum(x > 0, -1), images())
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_argmax_takes_the_first(axis):
+    agrees(lambda x: lnp.argmax(x, axis), np.round(images()))
+    agrees(lambda x: lnp.argmax(pool.max_pool(x, 2), axis), np.round(images()))
+
+
+# --- products -------------------------------------------------------------------------------------------
+
+
+@few
+@given(
+    window=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.one_of(st.sampled_from(["SAME", "VALID"]), st.just(((2, 0), (1, 3)))),
+)
+def test_convolutions(window, strides, padding):
+    fn = lambda w, b, x: conv.conv2d(x, w, strides, padding) + b
+    model = agrees(fn, images(2, 7, 3), weights=(normals(*window, 3, 5), normals(5)), rtol=1e-4, atol=1e-4)
+    assert operators(model) == {"Transpose": 2, "Conv": 1}
+
+
+@few
+@given(
+    window=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.one_of(st.sampled_from(["SAME", "VALID"]), st.just(((2, 0), (1, 3)))),
+)
+def test_convolutions_turned_round(window, strides, padding):
+    pads = conv.canonical_padding(padding, (7, 7), window, strides)
+    hw = conv.out_hw((7, 7), window, strides, pads)
+    params = {"input_hw": (7, 7), "strides": strides, "padding": pads}
+    fn = lambda w, b, ct: conv.conv2d_input_vjp_p.bind(ct, w, **params)[0] + b
+    agrees(fn, normals(2, *hw, 5), weights=(normals(*window, 3, 5), normals(3)), rtol=1e-4, atol=1e-4)
+
+
+def test_a_convolution_with_weights_that_come_as_input():
+    agrees(lambda x, w: conv.conv2d(x, w, 2), images(), normals(3, 3, 4, 2), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("transpose_x", [False, True])
+@pytest.mark.parametrize("transpose_y", [False, True])
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
+def test_matrix_products(transpose_x, transpose_y, batch):
+    x = normals(*batch, *((4, 5) if transpose_x else (5, 4)))
+    y = normals(*batch, *((6, 4) if transpose_y else (4, 6)))
+    b = normals(6)
+    fn = lambda x, y: matmul_p.bind(x, y, transpose_x=transpose_x, transpose_y=transpose_y)[0]
+    agrees(fn, x, y)
+    agrees(lambda y, b, x: fn(x, y) + b, x, weights=(y, b))
+    agrees(lambda y, x: fn(x, y), x, weights=(y.reshape(-1, *y.shape[-2:])[0],))
+
+
+def test_a_matrix_product_with_a_shift_is_one_operator():
+    fn = lambda w, b, x: x @ w + b
+    assert operators(agrees(fn, normals(3, 4), weights=(normals(4, 5), normals(5)))) == {"Gemm": 1}
+
+
+@few
+@given(window=st.tuples(st.integers(1, 4), st.integers(1, 4)), strides=st.tuples(st.integers(1, 3), st.integers(1, 3)))
+def test_pools(window, strides):
+    agrees(lambda x: pool.max_pool(x, window, strides, "SAME"), images(2, 7, 3))
+
+
+def test_the_mean_of_an_image_is_one_operator():
+    assert operators(agrees(pool.global_avg_pool, images())) == {"ReduceMean": 1}
+
+
+@pytest.mark.parametrize("fn", [softmax.softmax, softmax.log_softmax], **by_name)
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_rows(fn, axis):
+    agrees(lambda x: fn(x, axis), 50 * normals(3, 4, 5), atol=1e-5)
+    agrees(lambda x: fn(pool.max_pool(x, 1), axis), images(), atol=1e-5)
