@@ -1,7 +1,10 @@
-// Convolution as products of register tiles (matmul.cl) with packed weights: a window
-// of a row of x is one run of `flat` = window width * channels floats, so a result is a
-// sum of as many dot products as the window has rows ("taps").
+// Convolution as products of register tiles (matmul.cl) with packed weights. A window is
+// a number of runs of `flat` floats, `wide` of them side by side: where its taps touch,
+// a run is a whole row of the window (width * channels floats); where they are dilated,
+// or where a group has only some of the channels, a run is one tap. So a result is a sum
+// of as many dot products as the window has runs.
 #include "matmul.cl"
+#include "chunks.cl"
 
 // Copies images into a frame of zeros (or cuts off what lies outside of it). Widths
 // count floats. One work-item does `span` floats of `rows` rows of the frame.
@@ -37,6 +40,12 @@ typedef struct {
     size_t x, out;  // offsets of the pixel in the arrays
 } place;
 
+// Where run number `run` of a window begins.
+static inline size_t run_offset(int run, int wide, int row_step, int column_step)
+{
+    return (size_t)(run / wide) * row_step + (size_t)(run % wide) * column_step;
+}
+
 static inline size_t offset(place p, size_t image, int image_step, int row_step,
                             int column_step)
 {
@@ -44,22 +53,27 @@ static inline size_t offset(place p, size_t image, int image_step, int row_step,
         + (size_t)p.column * column_step;
 }
 
-// One work-item does `tiles` tiles of MR pixels x COLUMNS channels of the result.
+// One work-item does `tiles` tiles of MR pixels x COLUMNS channels of the result, of
+// group get_global_id(2).
 kernel GROUPED void conv2d(global float *out, global const float *x,
                            global const float *panels, int pixels, int height,
                            int width, int x_first, int x_image, int x_row, int x_column,
                            int out_first, int out_image, int out_row, int out_column,
-                           int panels_first, int taps, int tap_step, int flat,
-                           int channels, int tiles)
+                           int panels_first, int runs, int wide, int row_step,
+                           int column_step, int flat, int x_channels, int channels,
+                           int tiles)
 {
     const int lane = get_global_id(0) % LANES;
     const int channel = get_global_id(1) * PANEL + lane * COLUMNS;
     const int first = get_global_id(0) / LANES * tiles * MR;
     const int last = min(first + tiles * MR, pixels);
-    panels += panels_first + get_global_id(1) * (size_t)taps * flat * PANEL;
+    const size_t group = get_global_id(2);
+    panels += panels_first
+        + (group * get_global_size(1) + get_global_id(1)) * runs * flat * PANEL;
     global const vec *panel = (global const vec *)panels + lane * NV;
-    x += x_first;
-    out += out_first + channel;
+    x += x_first + group * x_channels;
+    out += out_first + group * channels + channel;
+    const int together = max(1, TERMS / max(1, flat));  // runs that one sum takes
     const size_t image = first / width / height;
     place p = {first / width % height, first % width, 0, 0};
     p.x = offset(p, image, x_image, x_row, x_column);
@@ -87,13 +101,14 @@ kernel GROUPED void conv2d(global float *out, global const float *x,
                 }
             }
         }
-        // once at least: without taps the result is zero
-        for (int r = 0; r == 0 || r < taps; r++) {
+        // once at least: without runs the result is zero
+        for (int r = 0; r == 0 || r < runs; r += together) {
             for (int k = 0; k == 0 || k < flat; k += TERMS) {
                 clear(acc);
-                if (r < taps)
-                    multiply(acc, a, (size_t)r * tap_step + k, 1,
-                             panel + ((size_t)r * flat + k) * NV * LANES, min(TERMS, flat - k));
+                for (int q = r; q < min(r + together, runs); q++)
+                    multiply(acc, a, run_offset(q, wide, row_step, column_step) + k, 1,
+                             panel + ((size_t)q * flat + k) * NV * LANES,
+                             min(TERMS, flat - k));
                 #pragma unroll
                 for (int i = 0; i < MR; i++) {
                     if (pixel + i < last)
@@ -104,25 +119,34 @@ kernel GROUPED void conv2d(global float *out, global const float *x,
     }
 }
 
-// The weights' gradient: row m = (tap, k) of the result is a sum over all lines of
-// pixels. Chunk get_global_id(2) of `chunk` lines gives one of the partial results.
-// One work-item takes `block` lines (few enough to stay in cache) through all of its
-// `tiles` tiles, then the next, with the sums kept in `parts`.
+// The weights' gradient: row m = (run, k) of the result is a sum over all pixels, which
+// come in `pieces`: lines, or parts of `length` pixels where lines are longer. Chunk
+// get_global_id(2) of `chunk` pieces gives one of the partial results. One work-item
+// takes `block` pieces (few enough to stay in cache) through all of its `tiles` tiles,
+// then the next, with the sums kept in `parts`.
 kernel GROUPED void conv2d_weight_vjp(global float *parts, global const float *x,
-                                      global const float *panels, int rows, int flat,
-                                      int channels, int lines, int height, int width,
-                                      int x_image, int x_row, int x_line, int x_column,
-                                      int chunk, int block, int tiles)
+                                      global const float *panels, int rows, int wide,
+                                      int row_step, int column_step, int flat,
+                                      int x_channels, int channels, int groups,
+                                      int pieces, int length, int height, int width,
+                                      int x_image, int x_line, int x_column, int chunk,
+                                      int block, int tiles)
 {
     const int lane = get_global_id(0) % LANES;
-    const int channel = get_global_id(1) * PANEL + lane * COLUMNS;
+    const int panels_a_group = get_global_size(1) / groups;
+    const size_t group = get_global_id(1) / panels_a_group;
+    const int channel = get_global_id(1) % panels_a_group * PANEL + lane * COLUMNS;
     const int first = get_global_id(0) / LANES * tiles * MR;
     const int last = min(first + tiles * MR, rows);
     const int begin = get_global_id(2) * chunk;
-    const int end = min(begin + chunk, lines);
-    panels += get_global_id(1) * (size_t)lines * width * PANEL;
+    const int end = min(begin + chunk, pieces);
+    const int a_line = (width + length - 1) / length;
+    const size_t lines = pieces / a_line;
+    panels += get_global_id(1) * lines * width * PANEL;
     global const vec *panel = (global const vec *)panels + lane * NV;
-    parts += get_global_id(2) * (size_t)rows * channels + channel;
+    x += group * x_channels;
+    parts += get_global_id(2) * (size_t)rows * groups * channels + group * channels
+        + channel;
     for (int start = begin; start == begin || start < end; start += block) {
         for (int row = first; row < last; row += MR) {
             vec acc[MR][NV];
@@ -130,35 +154,24 @@ kernel GROUPED void conv2d_weight_vjp(global float *parts, global const float *x
             #pragma unroll
             for (int i = 0; i < MR; i++) {
                 const int m = min(row + i, last - 1);
-                a[i] = x + (size_t)(m / flat) * x_row + m % flat;
+                a[i] = x + run_offset(m / flat, wide, row_step, column_step) + m % flat;
             }
             clear(acc);
-            for (int line = start; line < min(start + block, end); line++) {
-                const size_t image = line / height, row_of_image = line % height;
-                multiply(acc, a, image * x_image + row_of_image * x_line, x_column,
-                         panel + (size_t)line * width * NV * LANES, width);
+            for (int piece = start; piece < min(start + block, end); piece++) {
+                const size_t line = piece / a_line;
+                const int column = piece % a_line * length;
+                multiply(acc, a,
+                         line / height * x_image + line % height * x_line
+                             + (size_t)column * x_column,
+                         x_column, panel + (line * width + column) * NV * LANES,
+                         min(length, width - column));
             }
             #pragma unroll
             for (int i = 0; i < MR; i++) {
                 if (row + i < last)
-                    add_row(parts + (size_t)(row + i) * channels, acc[i],
+                    add_row(parts + (size_t)(row + i) * groups * channels, acc[i],
                             channels - channel, start == begin);
             }
         }
-    }
-}
-
-// out = the sum of partial results, in order. One work-item does `span` elements.
-kernel GROUPED void add_parts(global float *restrict out,
-                              global const float *restrict parts, int size, int count,
-                              int span)
-{
-    const int first = get_global_id(0) * span;
-    const int last = min(first + span, size);
-    for (int k = first; k < last; k++)
-        out[k] = parts[k];
-    for (int p = 1; p < count; p++) {
-        for (int k = first; k < last; k++)
-            out[k] += parts[(size_t)p * size + k];
     }
 }

@@ -10,7 +10,7 @@ from lwps.core import Cost, Device, Host, Launch, Primitive, ShapedArray, Split,
 from lwps.ops import reduce
 from lwps.ops.elementwise import FLOATS
 from lwps.ops.tiles import ints
-from lwps.ops.windows import Padding, Pair, canonical_padding, check_windows, out_hw, pair
+from lwps.ops.windows import Padding, Pair, Windows, canonical_padding, pair
 
 MAX_TAPS = 255  # their numbers fit in uint8
 ITEM_ELEMENTS = 8192  # that a CPU work-item does: many times the cost of starting it
@@ -39,21 +39,24 @@ def global_avg_pool(x: Any) -> Any:
     return reduce.mean(x, (1, 2))
 
 
-def _check_pool(op: str, in_hw: Sequence[int], window: Pair, strides: Pair, padding: Padding) -> None:
-    check_windows(op, in_hw, window, strides, padding)
-    if math.prod(window) > MAX_TAPS:
-        raise ValueError(f"{op}: the window must have at most {MAX_TAPS} taps, got {window}; pool twice")
-    if any(max(p) >= n for p, n in zip(padding, window, strict=True)):
-        raise ValueError(f"{op}: padding must be less than the window, got {padding} for {window}; use pad")
+def _check_pool(op: str, in_hw: Sequence[int], windows: Windows) -> None:
+    windows.check(op, in_hw)
+    if windows.taps > MAX_TAPS:
+        raise ValueError(f"{op}: the window must have at most {MAX_TAPS} taps, got {windows.size}; pool twice")
+    if any(max(p) >= n for p, n in zip(windows.padding, windows.size, strict=True)):
+        raise ValueError(
+            f"{op}: padding must be less than the window, got {windows.padding} for {windows.size}; use pad"
+        )
 
 
-def _max_pool_aval(x: ShapedArray, *, window: Pair, strides: Pair, padding: Padding) -> tuple[ShapedArray, ...]:
+def _max_pool_aval(x: ShapedArray, *, window: Pair, **geometry: Any) -> tuple[ShapedArray, ...]:
     if x.ndim != 4 or x.dtype.name not in FLOATS:
         raise TypeError(
             f"max_pool: x must be [N, H, W, C] of dtype {' or '.join(FLOATS)}, got {x}; use astype or reshape"
         )
-    _check_pool("max_pool", x.shape[1:3], window, strides, padding)
-    shape = (x.shape[0], *out_hw(x.shape[1:3], window, strides, padding), x.shape[3])
+    windows = Windows(window, **geometry)
+    _check_pool("max_pool", x.shape[1:3], windows)
+    shape = (x.shape[0], *windows.counts(x.shape[1:3]), x.shape[3])
     return ShapedArray(shape, x.dtype), ShapedArray(shape, "uint8")
 
 
@@ -69,10 +72,11 @@ def _max_pool_cost(x: ShapedArray, *, window: Pair, **params: Any) -> Cost:
 
 
 def _max_pool_vjp_aval(
-    ct: ShapedArray, index: ShapedArray, *, input_hw: Pair, window: Pair, strides: Pair, padding: Padding
+    ct: ShapedArray, index: ShapedArray, *, input_hw: Pair, window: Pair, **geometry: Any
 ) -> tuple[ShapedArray, ...]:
-    _check_pool("max_pool_vjp", input_hw, window, strides, padding)
-    hw = out_hw(input_hw, window, strides, padding)
+    windows = Windows(window, **geometry)
+    _check_pool("max_pool_vjp", input_hw, windows)
+    hw = windows.counts(input_hw)
     fits = ct.ndim == 4 and ct.shape[1:3] == hw and index == ShapedArray(ct.shape, "uint8")
     if not fits or ct.dtype.name not in FLOATS:
         raise TypeError(
@@ -91,49 +95,39 @@ def _max_pool_vjp_cost(ct: ShapedArray, index: ShapedArray, **params: Any) -> Co
 Spots = tuple[slice, slice, slice]  # images (all), rows, columns
 
 
-def _taps(
-    in_hw: Sequence[int], hw: Sequence[int], window: Pair, strides: Pair, padding: Padding
-) -> Iterator[tuple[int, Spots, Spots]]:
+def _taps(in_hw: Sequence[int], hw: Sequence[int], windows: Windows) -> Iterator[tuple[int, Spots, Spots]]:
     """Each tap's number, the windows in which it lies on the image, and where it lies there."""
-    for tap in range(math.prod(window)):
-        at = divmod(tap, window[1])
-        rows, columns = (_on_image(*axis) for axis in zip(at, in_hw, hw, strides, (p[0] for p in padding), strict=True))
+    for tap in range(windows.taps):
+        at = divmod(tap, windows.size[1])
+        rows, columns = (
+            axis.meet(t, range(size), range(count))
+            for axis, t, size, count in zip(windows.axes, at, in_hw, hw, strict=True)
+        )
         if rows and columns:
             yield tap, (slice(None), rows[0], columns[0]), (slice(None), rows[1], columns[1])
 
 
-def _on_image(tap: int, size: int, windows: int, stride: int, low: int) -> tuple[slice, slice] | None:
-    """Along one axis: the windows whose tap is on the image, and its positions; None if there are none."""
-    first = max(0, -((tap - low) // stride))
-    last = min(windows - 1, (size - 1 + low - tap) // stride)
-    if last < first:
-        return None
-    start = first * stride + tap - low
-    return slice(first, last + 1), slice(start, start + (last - first) * stride + 1, stride)
-
-
 def _max_pool_numpy(
     y: np.ndarray, index: np.ndarray, x: np.ndarray, better: np.ndarray, number: np.ndarray,
-    *, window: Pair, strides: Pair, padding: Padding,
+    *, window: Pair, **geometry: Any,
 ) -> None:  # fmt: skip
+    windows = Windows(window, **geometry)
     y.fill(-np.inf)
-    np.copyto(index, _first_taps(y.shape[1:3], window, strides, padding))
-    for tap, windows, positions in _taps(x.shape[1:3], y.shape[1:3], window, strides, padding):
-        best, here, is_better, is_number = y[windows], x[positions], better[windows], number[windows]
+    np.copyto(index, _first_taps(y.shape[1:3], windows))
+    for tap, at, positions in _taps(x.shape[1:3], y.shape[1:3], windows):
+        best, here, is_better, is_number = y[at], x[positions], better[at], number[at]
         np.less_equal(here, best, out=is_better)
         np.logical_not(is_better, out=is_better)  # larger, or one of them is NaN
         np.equal(best, best, out=is_number)
         np.logical_and(is_better, is_number, out=is_better)
         np.copyto(best, here, where=is_better)
-        np.copyto(index[windows], tap, where=is_better)
+        np.copyto(index[at], tap, where=is_better)
 
 
-def _first_taps(hw: Sequence[int], window: Pair, strides: Pair, padding: Padding) -> np.ndarray:
+def _first_taps(hw: Sequence[int], windows: Windows) -> np.ndarray:
     """[OH, OW, 1]: the first tap of each window that lies on the image."""
-    (top, _), (left, _) = padding
-    r = np.maximum(0, top - np.arange(hw[0]) * strides[0])
-    s = np.maximum(0, left - np.arange(hw[1]) * strides[1])
-    return (r[:, None, None] * window[1] + s[:, None]).astype(np.uint8)
+    r, s = (np.maximum(0, a.low - np.arange(n) * a.stride) for a, n in zip(windows.axes, hw, strict=True))
+    return (r[:, None, None] * windows.size[1] + s[:, None]).astype(np.uint8)
 
 
 def _max_pool_host_scratch(x: ShapedArray, **params: Any) -> tuple[ShapedArray, ...]:
@@ -143,13 +137,13 @@ def _max_pool_host_scratch(x: ShapedArray, **params: Any) -> tuple[ShapedArray, 
 
 def _max_pool_vjp_numpy(
     dx: np.ndarray, ct: np.ndarray, index: np.ndarray, picked: np.ndarray,
-    *, input_hw: Pair, window: Pair, strides: Pair, padding: Padding,
+    *, input_hw: Pair, window: Pair, **geometry: Any,
 ) -> None:  # fmt: skip
     dx.fill(0)
-    for tap, windows, positions in _taps(input_hw, ct.shape[1:3], window, strides, padding):
+    for tap, at, positions in _taps(input_hw, ct.shape[1:3], Windows(window, **geometry)):
         here = dx[positions]
-        np.equal(index[windows], tap, out=picked[windows])
-        np.add(here, ct[windows], out=here, where=picked[windows])
+        np.equal(index[at], tap, out=picked[at])
+        np.add(here, ct[at], out=here, where=picked[at])
 
 
 def _max_pool_vjp_host_scratch(ct: ShapedArray, index: ShapedArray, **params: Any) -> tuple[ShapedArray, ...]:

@@ -1,4 +1,4 @@
-"""Windows that move over images: strides, padding, which window meets which position; windows as rows of a matrix."""
+"""Windows that move over images: strides, padding, dilation, and which tap of which window meets which position."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -25,13 +25,16 @@ def pair(op: str, name: str, value: Any) -> Pair:
 
 
 def canonical_padding(
-    padding: Any, in_hw: Sequence[int], window: Sequence[int], strides: Sequence[int], op: str = "conv2d"
+    padding: Any, in_hw: Sequence[int], span: Sequence[int], strides: Sequence[int], op: str = "conv2d"
 ) -> Padding:
-    """`padding` as ((top, bottom), (left, right)); "SAME" and "VALID" as TensorFlow and JAX define them."""
+    """`padding` as ((top, bottom), (left, right)); "SAME" and "VALID" as TensorFlow and JAX define them.
+
+    `span` is how many positions a window covers along each axis, those between its taps included.
+    """
     if padding == "VALID":
         return (0, 0), (0, 0)
     if padding == "SAME":
-        top_bottom, left_right = map(_same, in_hw, window, strides)
+        top_bottom, left_right = map(_same, in_hw, span, strides)
         return top_bottom, left_right
     try:
         (top, bottom), (left, right) = padding
@@ -45,72 +48,138 @@ def canonical_padding(
     return (sides[0], sides[1]), (sides[2], sides[3])
 
 
-def _same(size: int, window: int, stride: int) -> Pair:
-    total = max(0, (-(-size // stride) - 1) * stride + window - size)
+def _same(size: int, span: int, stride: int) -> Pair:
+    total = max(0, (-(-size // stride) - 1) * stride + span - size)
     return total // 2, total - total // 2
 
 
-def out_hw(in_hw: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Padding) -> Pair:
-    """How many windows there are along H and W."""
-    h, w = ((n + sum(p) - k) // s + 1 for n, k, s, p in zip(in_hw, window, strides, padding, strict=True))
-    return h, w
-
-
-def check_windows(
-    op: str, in_hw: Sequence[int], window: Sequence[int], strides: Sequence[int], padding: Padding
-) -> None:
-    """Refuse, by name, strides below 1, negative padding, and windows larger than the padded input."""
-    if min(strides) < 1:
-        raise ValueError(f"{op}: strides must be at least 1, got {strides}")
-    if min(min(p) for p in padding) < 0:
-        raise ValueError(f"{op}: padding must be at least 0, got {padding}; use slice to crop")
-    if min(window) < 1 or any(k > n + sum(p) for n, k, p in zip(in_hw, window, padding, strict=True)):
-        got = f"a window of {tuple(window)} on {tuple(in_hw)} with padding {padding}"
-        raise TypeError(f"{op}: the window must have taps and fit into the padded input, got {got}")
+# --- one axis ---------------------------------------------------------------------------------------
 
 
 @attrs.frozen
 class Residue:
     """Positions of an axis at which the same taps of a window end up: `first`, `first + stride`, ... (`count` of them).
 
-    Such a position gets tap `last_tap` from the window numbered `start`, the tap before (by the stride) from the next
-    one, and so on: `taps` in all. Windows are numbered in a frame with `halo` zeros before them.
+    The first of them gets tap `last_tap` from the window numbered `start` (which may lie before the first window), the
+    tap `tap_step` before that one from the window numbered `start + window_step`, and so on: `taps` in all. The next
+    position gets the same taps from the windows behind those.
     """
 
     first: int
     count: int
     taps: int
     last_tap: int
+    tap_step: int
     start: int
+    window_step: int
 
 
-def halo(window: int, stride: int) -> int:
-    """Zeros before the cotangent, so that a position may ask for windows that began before the first one."""
-    return -(-window // stride) - 1
+@attrs.frozen
+class Axis:
+    """Windows along one axis: `taps` that lie `dilation` apart; the first window begins `low` before the image."""
+
+    taps: int
+    stride: int
+    low: int
+    high: int
+    dilation: int
+
+    @property
+    def span(self) -> int:
+        """Positions from the first tap to the last."""
+        return (self.taps - 1) * self.dilation + 1
+
+    @property
+    def halo(self) -> int:
+        """Windows before the first that the positions of an image may ask for."""
+        return -(-self.span // self.stride) - 1
+
+    def windows(self, size: int) -> int:
+        """How many windows there are."""
+        return (size + self.low + self.high - self.span) // self.stride + 1
+
+    def asked(self, size: int) -> int:
+        """How many windows the positions of an image may ask for, those of the halo included."""
+        return self.halo + (size - 1 + self.low) // self.stride + 1
+
+    def residues(self, size: int) -> Iterator[Residue]:
+        """Position i of the image lies under tap t of window q where i + low = q * stride + t * dilation. For
+        positions of equal (i + low) % stride = a these are the t with t * dilation = a modulo the stride: none, or one
+        in every stride / gcd(stride, dilation) taps.
+        """
+        common = math.gcd(self.stride, self.dilation)
+        tap_step, window_step = self.stride // common, self.dilation // common
+        for a in range(self.stride):
+            first = (a - self.low) % self.stride
+            count = len(range(first, size, self.stride))
+            taps = [t for t in range(self.taps) if t * self.dilation % self.stride == a]
+            last = taps[-1] if taps else 0
+            start = (first + self.low - last * self.dilation) // self.stride
+            if count:
+                yield Residue(first, count, len(taps), last, tap_step, start, window_step)
+
+    def meet(self, tap: int, positions: range, windows: range) -> tuple[slice, slice] | None:
+        """Of these windows those whose `tap` lies on one of these positions, and where; None if there are none."""
+        offset = tap * self.dilation - self.low
+        first = max(windows.start, -((offset - positions.start) // self.stride))
+        last = min(windows.stop - 1, (positions.stop - 1 - offset) // self.stride)
+        if last < first:
+            return None
+        start = first * self.stride + offset
+        return slice(first, last + 1), slice(start, start + (last - first) * self.stride + 1, self.stride)
 
 
-def frame(size: int, window: int, stride: int, low: int) -> int:
-    """Length of the cotangent with its halo and as many windows as the positions of an input axis ask for."""
-    return halo(window, stride) + (size - 1 + low) // stride + 1
+# --- both axes --------------------------------------------------------------------------------------
 
 
-def residues(size: int, window: int, stride: int, low: int) -> Iterator[Residue]:
-    """Position i of the input lies under tap t of window q where i + low = q * stride + t. So positions of equal
-    (i + low) % stride = a lie under the taps a, a + stride, ... of the windows q, q - 1, ...
-    """
-    for a in range(stride):
-        taps = max(0, -(-(window - a) // stride))
-        q_first, q_last = -((a - low) // stride), (size - 1 + low - a) // stride
-        if q_last >= q_first:
-            start = q_first - (taps - 1) + halo(window, stride) if taps else 0
-            yield Residue(q_first * stride + a - low, q_last - q_first + 1, taps, a + (taps - 1) * stride, start)
+@attrs.frozen
+class Windows:
+    """Windows of `size` taps along H and W."""
 
+    size: tuple[int, ...]
+    strides: Pair
+    padding: Padding
+    dilation: Pair = (1, 1)
 
-def residue_pairs(hw: Pair, window: Sequence[int], strides: Pair, padding: Padding) -> list[tuple[Residue, Residue]]:
-    """Residues along H with residues along W: together they hold every position of an image once."""
-    lows = (padding[0][0], padding[1][0])
-    along_h, along_w = (list(residues(*axis)) for axis in zip(hw, window, strides, lows, strict=True))
-    return [(h, w) for h in along_h for w in along_w]
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        rows, columns = (
+            Axis(taps, stride, *sides, dilation)
+            for taps, stride, sides, dilation in zip(self.size, self.strides, self.padding, self.dilation, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def taps(self) -> int:
+        return math.prod(self.size)
+
+    @property
+    def span(self) -> Pair:
+        """Positions that a window covers along H and W."""
+        rows, columns = self.axes
+        return rows.span, columns.span
+
+    def counts(self, hw: Sequence[int]) -> Pair:
+        """How many windows there are along H and W of an image."""
+        rows, columns = self.axes
+        return rows.windows(hw[0]), columns.windows(hw[1])
+
+    def check(self, op: str, hw: Sequence[int]) -> None:
+        """Refuse, by name, steps below 1, negative padding, and windows larger than the padded image."""
+        for name, steps in (("strides", self.strides), ("dilation", self.dilation)):
+            if min(steps) < 1:
+                raise ValueError(f"{op}: {name} must be at least 1, got {steps}")
+        if min(min(sides) for sides in self.padding) < 0:
+            raise ValueError(f"{op}: padding must be at least 0, got {self.padding}; use slice to crop")
+        if min(self.size) < 1 or any(a.span > n + a.low + a.high for a, n in zip(self.axes, hw, strict=True)):
+            spread = f" with dilation {self.dilation}" if max(self.dilation) > 1 else ""
+            got = f"a window of {tuple(self.size)}{spread} on {tuple(hw)} with padding {self.padding}"
+            raise TypeError(f"{op}: the window must have taps and fit into the padded input, got {got}")
+
+    def residues(self, hw: Sequence[int]) -> list[tuple[Residue, Residue]]:
+        """Residues along H with residues along W: together they hold every position of an image once."""
+        along_h, along_w = (list(axis.residues(n)) for axis, n in zip(self.axes, hw, strict=True))
+        return [(h, w) for h in along_h for w in along_w]
 
 
 @attrs.frozen
@@ -128,11 +197,10 @@ class Frame:
         return cls(top, left, hw[0] + top + bottom, hw[1] + left + right)
 
     @classmethod
-    def of_cotangent(cls, input_hw: Pair, window: Sequence[int], strides: Pair, padding: Padding) -> "Frame":
-        top, left = map(halo, window, strides)
-        lows = (padding[0][0], padding[1][0])
-        height, width = map(frame, input_hw, window, strides, lows)
-        return cls(top, left, height, width)
+    def of_cotangent(cls, input_hw: Sequence[int], windows: Windows) -> "Frame":
+        """For a cotangent of the windows' results: with zeros for the windows that its halo stands for."""
+        rows, columns = windows.axes
+        return cls(rows.halo, columns.halo, rows.asked(input_hw[0]), columns.asked(input_hw[1]))
 
     def needed(self, x: Any) -> bool:
         """Whether the framed image differs from the image."""
@@ -152,44 +220,39 @@ class Frame:
         return scratch
 
 
-# --- windows as rows of a matrix, a block of lines at a time ----------------------------------------
+# --- blocks of windows --------------------------------------------------------------------------------
 
 
-def windows_of(x: np.ndarray, hw: Pair, window: Sequence[int], strides: Pair, start: Pair = (0, 0)) -> np.ndarray:
-    """A view [N, *hw, *window, C] of the windows of `x` from `start` on."""
+def windows_of(
+    x: np.ndarray, counts: Pair, size: Sequence[int], strides: Pair, dilation: Pair, start: Pair = (0, 0)
+) -> np.ndarray:
+    """A view [N, *counts, *size, C] of the windows of `x` from `start` on."""
     n, h, w, c = x.strides
-    steps = (n, h * strides[0], w * strides[1], h, w, c)
-    return as_strided(x[:, start[0] :, start[1] :], (x.shape[0], *hw, *window, x.shape[3]), steps, writeable=False)
+    steps = (n, h * strides[0], w * strides[1], h * dilation[0], w * dilation[1], c)
+    shape = (x.shape[0], *counts, *size, x.shape[3])
+    return as_strided(x[:, start[0] :, start[1] :], shape, steps, writeable=False)
 
 
-def block_lines(lines: int, line_bytes: int) -> int:
-    """Lines of windows in a block of at most BLOCK_BYTES, but at least one."""
-    return max(1, min(lines, BLOCK_BYTES // max(1, line_bytes)))
+def block_of(counts: Sequence[int], nbytes: int) -> tuple[int, int, int]:
+    """Images, lines and columns of the largest block of BLOCK_BYTES (but at least one) of things of `nbytes`: whole
+    lines and whole images where they are small.
+    """
+    images, lines, columns = counts
+    most = max(1, BLOCK_BYTES // max(1, nbytes))
+    if most < columns:
+        return 1, 1, most
+    if most < lines * columns:
+        return 1, most // columns, columns
+    return max(1, min(images, most // max(1, lines * columns))), max(1, lines), max(1, columns)
 
 
-def blocks(windows: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """(images, lines) that cover all windows in pieces of about BLOCK_BYTES: whole images where they are small."""
-    images, lines = windows.shape[:2]
-    most = block_lines(images * lines, math.prod(windows.shape[2:]) * windows.itemsize)
-    if most >= lines > 0:
-        for n in range(0, images, most // lines):
-            yield slice(n, n + most // lines), slice(None)
-    else:
-        for n in range(images):
-            for line in range(0, lines, most):
-                yield slice(n, n + 1), slice(line, line + most)
-
-
-def block_aval(lines: int, line_elements: int, dtype: np.dtype) -> ShapedArray:
-    """Scratch for a block of windows, or of their products."""
-    return ShapedArray((block_lines(lines, line_elements * dtype.itemsize) * line_elements,), dtype)
-
-
-def as_rows(block: np.ndarray, scratch: np.ndarray) -> np.ndarray:
-    """A block of windows as a matrix with one window a row, in `scratch` unless it lies like that already."""
-    rows, row = math.prod(block.shape[:3]), math.prod(block.shape[3:])
-    if block.flags.c_contiguous:
-        return block.reshape(rows, row)
-    laid_out = scratch[: rows * row]
-    np.copyto(laid_out.reshape(block.shape), block)
-    return laid_out.reshape(rows, row)
+def blocks(counts: Sequence[int], nbytes: int) -> Iterator[tuple[slice, slice, slice]]:
+    """(images, lines, columns) of blocks that cover so many, each of about BLOCK_BYTES."""
+    ranges = [
+        [slice(k, min(k + step, n)) for k in range(0, n, step)]
+        for n, step in zip(counts, block_of(counts, nbytes), strict=True)
+    ]
+    for images in ranges[0]:
+        for lines in ranges[1]:
+            for columns in ranges[2]:
+                yield images, lines, columns

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lwps import tracing
 from lwps.core import ShapedArray, aval_of
 from lwps.ops.pool import global_avg_pool, max_pool, max_pool_p, max_pool_vjp_p
-from lwps.ops.windows import canonical_padding, out_hw
+from lwps.ops.windows import Windows, canonical_padding
 from tests.ops.as_gpu import on_each_runner, run
 
 seeds = st.integers(0, 2**32 - 1)
@@ -34,7 +34,7 @@ def image_of(shape, seed):
 
 def reference(x, window, strides, padding):
     """The maxima and their taps, one window after the other."""
-    hw = out_hw(x.shape[1:3], window, strides, padding)
+    hw = Windows(window, strides, padding).counts(x.shape[1:3])
     y = np.zeros((x.shape[0], *hw, x.shape[3]), x.dtype)
     index = np.zeros(y.shape, np.uint8)
     for n, oh, ow, c in np.ndindex(y.shape):
