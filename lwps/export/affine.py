@@ -44,7 +44,7 @@ def channel_axis(eqn: Eqn) -> int | None:
     """The axis of the second input that gives the last axis of the result; None for what is no such product."""
     if eqn.primitive is conv2d_p:
         return 3
-    if eqn.primitive is conv2d_input_vjp_p:
+    if eqn.primitive is conv2d_input_vjp_p and eqn.params["groups"] == 1:
         return 2
     if eqn.primitive is matmul_p and eqn.ins[1].aval.ndim == 2:
         return 0 if eqn.params["transpose_y"] else 1

@@ -8,6 +8,7 @@ from lwps.export.elementwise import Builder
 from lwps.export.graph import Axes, Emitter, NoForm
 from lwps.ops import conv, matmul, pool, softmax
 from lwps.ops.elementwise import add_p
+from lwps.ops.windows import Windows
 
 NCHW = (0, 3, 1, 2)
 OIHW = (3, 2, 0, 1)  # of weights HWIO
@@ -32,31 +33,40 @@ def _shift_behind(emit: Emitter, eqn: Eqn, channels: int) -> tuple[Var, list[str
     return reader.outs[0], [bias]
 
 
-def _windows(window: Any, strides: Pair, padding: tuple[Pair, Pair]) -> dict[str, Any]:
-    (top, bottom), (left, right) = padding
-    return {"kernel_shape": list(window), "strides": list(strides), "pads": [top, left, bottom, right]}
+def _attributes(windows: Windows) -> dict[str, Any]:
+    (top, bottom), (left, right) = windows.padding
+    found = {"kernel_shape": windows.size, "strides": windows.strides, "pads": (top, left, bottom, right)}
+    return {name: list(numbers) for name, numbers in found.items()}
 
 
-def _conv2d(emit: Emitter, eqn: Eqn, *, strides: Pair, padding: tuple[Pair, Pair]) -> None:
+def _conv2d(emit: Emitter, eqn: Eqn, *, groups: int, **geometry: Any) -> None:
     x, w = eqn.ins
+    windows = Windows(w.aval.shape[:2], **geometry)
     out, bias = _shift_behind(emit, eqn, w.aval.shape[3])
-    windows = _windows(w.aval.shape[:2], strides, padding)
-    emit.put(out, emit.node("Conv", emit.get(x, NCHW), emit.get(w, OIHW), *bias, **windows), NCHW)
+    more = {"dilations": list(windows.dilation), "group": groups}
+    emit.put(
+        out,
+        emit.node("Conv", emit.get(x, NCHW), emit.get(w, OIHW), *bias, **_attributes(windows), **more),
+        NCHW,
+    )
 
 
-def _conv2d_input_vjp(emit: Emitter, eqn: Eqn, *, input_hw: Pair, strides: Pair, padding: tuple[Pair, Pair]) -> None:
+def _conv2d_input_vjp(emit: Emitter, eqn: Eqn, *, input_hw: Pair, groups: int, **geometry: Any) -> None:
     """A convolution turned round: its weights HWIO have their O as inputs here, as ONNX wants them."""
     ct, w = eqn.ins
-    out, bias = _shift_behind(emit, eqn, w.aval.shape[2])
-    rows = zip(input_hw, ct.aval.shape[1:3], w.aval.shape[:2], strides, padding, strict=True)
-    beyond = [n - ((m - 1) * s + k - sum(p)) for n, m, k, s, p in rows]
+    windows = Windows(w.aval.shape[:2], **geometry)
+    out, bias = _shift_behind(emit, eqn, w.aval.shape[2] * groups)
+    rows = zip(input_hw, ct.aval.shape[1:3], windows.axes, strict=True)
+    beyond = [n - ((m - 1) * axis.stride + axis.span - axis.low - axis.high) for n, m, axis in rows]
     name = emit.node(
         "ConvTranspose",
         emit.get(ct, NCHW),
         emit.get(w, OIHW),
         *bias,
         output_padding=beyond,
-        **_windows(w.aval.shape[:2], strides, padding),
+        dilations=list(windows.dilation),
+        group=groups,
+        **_attributes(windows),
     )
     emit.put(out, name, NCHW)
 
@@ -84,11 +94,11 @@ def _turned(x: Var, transpose: bool) -> Axes:
     return (*batch, b, a) if transpose else (*batch, a, b)
 
 
-def _max_pool(emit: Emitter, eqn: Eqn, *, window: Pair, strides: Pair, padding: tuple[Pair, Pair]) -> None:
+def _max_pool(emit: Emitter, eqn: Eqn, *, window: Pair, **geometry: Any) -> None:
     (x,), (y, index) = eqn.ins, eqn.outs
     if emit.is_read(index):
         raise NoForm("the places of its maxima are read; export the function without its gradient")
-    emit.put(y, emit.node("MaxPool", emit.get(x, NCHW), **_windows(window, strides, padding)), NCHW)
+    emit.put(y, emit.node("MaxPool", emit.get(x, NCHW), **_attributes(Windows(window, **geometry))), NCHW)
 
 
 def _rows(op: str) -> Builder:

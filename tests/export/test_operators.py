@@ -163,30 +163,32 @@ def test_argmax_takes_the_first(axis):
 # --- products -------------------------------------------------------------------------------------------
 
 
-@few
-@given(
-    window=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+convolutions = given(
+    window=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     padding=st.one_of(st.sampled_from(["SAME", "VALID"]), st.just(((2, 0), (1, 3)))),
+    dilation=st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    groups=st.integers(1, 2),
 )
-def test_convolutions(window, strides, padding):
-    fn = lambda w, b, x: conv.conv2d(x, w, strides, padding) + b
-    model = agrees(fn, images(2, 7, 3), weights=(normals(*window, 3, 5), normals(5)), rtol=1e-4, atol=1e-4)
+
+
+@few
+@convolutions
+def test_convolutions(window, strides, padding, dilation, groups):
+    fn = lambda w, b, x: conv.conv2d(x, w, strides, padding, dilation, groups) + b
+    weights = normals(*window, 4 // groups, 6), normals(6)
+    model = agrees(fn, images(2, 7, 4), weights=weights, rtol=1e-4, atol=1e-4)
     assert operators(model) == {"Transpose": 2, "Conv": 1}
 
 
 @few
-@given(
-    window=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    padding=st.one_of(st.sampled_from(["SAME", "VALID"]), st.just(((2, 0), (1, 3)))),
-)
-def test_convolutions_turned_round(window, strides, padding):
-    pads = conv.canonical_padding(padding, (7, 7), window, strides)
-    hw = conv.out_hw((7, 7), window, strides, pads)
-    params = {"input_hw": (7, 7), "strides": strides, "padding": pads}
-    fn = lambda w, b, ct: conv.conv2d_input_vjp_p.bind(ct, w, **params)[0] + b
-    agrees(fn, normals(2, *hw, 5), weights=(normals(*window, 3, 5), normals(3)), rtol=1e-4, atol=1e-4)
+@convolutions
+def test_convolutions_turned_round(window, strides, padding, dilation, groups):
+    x, w = images(2, 7, 4), normals(*window, 4 // groups, 6)
+    params = lwps.trace(lambda: conv.conv2d(x, w, strides, padding, dilation, groups)).eqns[0].params
+    ct = normals(*conv.conv2d_p.bind(x, w, **params)[0].shape)
+    fn = lambda w, b, ct: conv.conv2d_input_vjp_p.bind(ct, w, input_hw=(7, 7), **params)[0] + b
+    agrees(fn, ct, weights=(w, normals(4)), rtol=1e-4, atol=1e-4)
 
 
 def test_a_convolution_with_weights_that_come_as_input():
