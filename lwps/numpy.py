@@ -39,21 +39,24 @@ from lwps.ops.elementwise import div as divide
 from lwps.ops.elementwise import mul as multiply
 from lwps.ops.elementwise import neg as negative
 from lwps.ops.elementwise import sub as subtract
+from lwps.ops.flip import flip, roll
 from lwps.ops.gather import take, take_along_axis
 from lwps.ops.matmul import matmul
 from lwps.ops.operators import absolute, argmax, power
+from lwps.ops.repeat import repeat, tile
 from lwps.ops.shape import expand_dims, reshape, squeeze, transpose
+from lwps.ops.split import array_split, diff, split
 
 # fmt: off
 __all__ = [
-    "abs", "absolute", "add", "all", "amax", "amin", "any", "arange", "argmax", "argmin", "array", "asarray",
-    "astype", "bool_", "broadcast_to", "clip", "concatenate", "divide", "e", "equal", "exp", "expand_dims", "eye",
-    "float32", "float64", "full", "full_like", "greater", "greater_equal", "inf", "int32", "isnan", "less",
-    "less_equal", "log", "logical_and", "logical_not", "logical_or", "matmul", "max", "maximum", "mean", "min",
-    "minimum", "moveaxis", "multiply", "nan", "negative", "newaxis", "not_equal", "ones", "ones_like", "pad", "pi",
-    "power", "ravel", "reciprocal", "reshape", "sign", "sqrt", "square", "squeeze", "stack", "std", "subtract",
-    "sum", "swapaxes", "take", "take_along_axis", "tanh", "transpose", "true_divide", "uint8", "uint32", "var",
-    "where", "zeros", "zeros_like",
+    "abs", "absolute", "add", "all", "amax", "amin", "any", "arange", "argmax", "argmin", "array", "array_split",
+    "asarray", "astype", "bool_", "broadcast_to", "clip", "concatenate", "diff", "divide", "e", "equal", "exp",
+    "expand_dims", "eye", "flip", "float32", "float64", "full", "full_like", "greater", "greater_equal", "hstack",
+    "inf", "int32", "isnan", "less", "less_equal", "log", "logical_and", "logical_not", "logical_or", "matmul", "max",
+    "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "nan", "negative", "newaxis", "not_equal", "ones",
+    "ones_like", "pad", "pi", "power", "ravel", "reciprocal", "repeat", "reshape", "roll", "sign", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tanh", "tile",
+    "transpose", "true_divide", "uint8", "uint32", "var", "vstack", "where", "zeros", "zeros_like",
 ]
 # fmt: on
 
@@ -234,14 +237,28 @@ def moveaxis(a: Any, source: int, destination: int) -> Any:
     return transpose(a, order)
 
 
-def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
-    """The arrays one behind the other along `axis`."""
-    return _concatenate(elementwise.promote("concatenate", *arrays), axis)
+def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    """The arrays one behind the other along `axis`; all flat if it is None."""
+    if len(arrays) == 0:
+        raise ValueError("concatenate: there must be at least one array, got none")
+    arrays = elementwise.promote("concatenate", *arrays)
+    return _concatenate(arrays, axis) if axis is not None else _concatenate([ravel(a) for a in arrays])
 
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """The arrays along a new axis."""
     return concatenate([expand_dims(a, axis) for a in arrays], axis)
+
+
+def vstack(tup: Sequence[Any]) -> Any:
+    """The arrays below one another; vectors are rows."""
+    return concatenate([reshape(a, (1, -1)) if np.ndim(a) < 2 else a for a in tup])
+
+
+def hstack(tup: Sequence[Any]) -> Any:
+    """The arrays beside one another: vectors along their only axis, others along the second."""
+    arrays = [reshape(a, -1) if np.ndim(a) == 0 else a for a in tup]
+    return concatenate(arrays, 0 if arrays and np.ndim(arrays[0]) == 1 else 1)
 
 
 def pad(array: Any, pad_width: Any, constant_values: float = 0) -> Any:

@@ -63,7 +63,21 @@ ON_X = [
     lambda np, x: np.squeeze(np.reshape(x, (2, 1, 4)), 1),
     lambda np, x: np.broadcast_to(x, (3, 2, 4)),
     lambda np, x: np.concatenate([x, x], axis=1),
+    lambda np, x: np.concatenate([x, x[:, :1]], axis=None),
     lambda np, x: np.stack([x, np.zeros_like(x)], axis=1),
+    lambda np, x: np.stack([x, x], axis=-1),
+    lambda np, x: np.vstack([x, x[0]]),
+    lambda np, x: np.hstack([x, x[:, :1]]),
+    lambda np, x: np.hstack([x[0], x[0, 0], x[1]]),
+    lambda np, x: np.flip(x, 1),
+    lambda np, x: np.roll(x, 1, axis=1),
+    lambda np, x: np.tile(x, (2, 3)),
+    lambda np, x: np.repeat(x, 2, axis=1),
+    lambda np, x: np.split(x, 2, axis=1)[1],
+    lambda np, x: np.array_split(x, 3, axis=1)[0],
+    lambda np, x: np.diff(x),
+    lambda np, x: np.take(x, [[3, -1]], axis=1),
+    lambda np, x: np.take_along_axis(x, np.argmax(x, axis=1, keepdims=True), axis=1),
     lambda np, x: np.pad(x, 1),
     lambda np, x: np.pad(x, ((0, 1), (2, 0)), constant_values=7),
     lambda np, x: np.matmul(x, np.transpose(x)),
@@ -133,3 +147,8 @@ def test_a_missing_name_is_refused_with_the_nearest(name, near):
         AttributeError, match=f"lwps.numpy: must be a name it has, got '{name}'; the nearest is '{near}'"
     ):
         getattr(lnp, name)
+
+
+def test_nothing_to_concatenate_is_refused():
+    with pytest.raises(ValueError, match="concatenate: there must be at least one array, got none"):
+        lnp.concatenate([])

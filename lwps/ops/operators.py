@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from lwps import tracing
-from lwps.core import ShapedArray, aval_of
+from lwps.core import aval_of
 from lwps.ops import elementwise, reduce, shape
+from lwps.ops.indexing import getitem
 from lwps.ops.matmul import matmul
 
 
@@ -101,62 +102,13 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
 }
 
 
-# --- indexing -------------------------------------------------------------------------------------
-
-
-def getitem(x: Any, index: Any) -> Any:
-    """`x[index]` for integers, slices with positive steps, None and Ellipsis, all known while tracing."""
-    aval = aval_of(x)
-    rows = _one_each(aval, index if isinstance(index, tuple) else (index,))
-    limits: list[tuple[int, int, int]] = []
-    sizes: list[int] = []
-    for row in rows:
-        if row is None:
-            sizes.append(1)
-            continue
-        limits.append(_range(row, aval, len(limits)))
-        if isinstance(row, slice):
-            sizes.append(len(range(*limits[-1])))
-    start, stop, strides = ([row[k] for row in limits] for k in range(3))
-    return shape.reshape(shape.slice(x, start, stop, strides), sizes)
-
-
-def _one_each(aval: ShapedArray, index: tuple[Any, ...]) -> list[Any]:
-    """The index with an entry for every axis (and every None)."""
-    for row in index:
-        if not (row is None or row is Ellipsis or isinstance(row, slice | int | np.integer)) or isinstance(row, bool):
-            got = aval_of(row) if _known(row) else repr(row)
-            raise TypeError(
-                f"index: must be known integers, slices, None or ..., got {got} for {aval}; use where to choose"
-            )
-    used = sum(row is not None and row is not Ellipsis for row in index)
-    dots = sum(row is Ellipsis for row in index)
-    if used > aval.ndim or dots > 1:
-        raise IndexError(f"index: there must be at most {aval.ndim} indices and one ..., got {index} for {aval}")
-    at = next((k for k, row in enumerate(index) if row is Ellipsis), len(index))
-    return [*index[:at], *[slice(None)] * (aval.ndim - used), *index[at + dots :]]
-
-
-def _range(row: Any, aval: ShapedArray, axis: int) -> tuple[int, int, int]:
-    """Start, stop and step of one axis."""
-    n = aval.shape[axis]
-    if not isinstance(row, slice):
-        if not -n <= row < n:
-            raise IndexError(f"index: must be from {-n} to {n - 1} on axis {axis}, got {row} for {aval}")
-        return int(row) % n, int(row) % n + 1, 1
-    if row.step is not None and row.step < 1:
-        raise ValueError(f"index: steps must be at least 1, got {row} for {aval}")
-    start, stop, step = row.indices(n)
-    return start, max(start, stop), step
+# --- methods --------------------------------------------------------------------------------------
 
 
 def _iter(x: Any) -> Iterator[Any]:
     if aval_of(x).ndim == 0:
         raise TypeError(f"iteration: the array must have a first axis, got {aval_of(x)}")
     return (getitem(x, k) for k in range(x.shape[0]))
-
-
-# --- methods --------------------------------------------------------------------------------------
 
 
 def _reshape(x: Any, *sizes: Any, order: str = "C") -> Any:

@@ -4,9 +4,6 @@ import operator
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, basic_indices
 
 from lwps import tracing
 from lwps.core import ShapedArray, aval_of, evaluate_program
@@ -86,25 +83,7 @@ def test_comparing_leaves_tracers_hashable_and_strangers_unequal():
     traced(fn, X)
 
 
-# --- indexing -------------------------------------------------------------------------------------
-
-
-def _forward(index):
-    rows = index if isinstance(index, tuple) else (index,)
-    return all(not isinstance(row, slice) or row.step is None or row.step > 0 for row in rows)
-
-
-@st.composite
-def indexed(draw):
-    shape = draw(array_shapes(max_dims=4, max_side=5))
-    return shape, draw(basic_indices(shape, allow_newaxis=True, allow_ellipsis=True).filter(_forward))
-
-
-@given(case=indexed())
-def test_indexing_is_numpys(case):
-    shape, index = case
-    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    np.testing.assert_array_equal(traced(lambda x: x[index], x), x[index])
+# --- methods --------------------------------------------------------------------------------------
 
 
 def test_iteration_walks_the_first_axis():
@@ -112,9 +91,6 @@ def test_iteration_walks_the_first_axis():
     first, second = Boxed(X)
     np.testing.assert_array_equal(first, X[0])
     np.testing.assert_array_equal(second, X[1])
-
-
-# --- methods --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -161,17 +137,6 @@ def test_methods_are_numpys(fn):
         (lambda x: x**0.5, TypeError, "power: the exponent must be a Python integer, got 0.5; use sqrt"),
         (lambda x: x**x, TypeError, r"power: the exponent must be a Python integer, got float64\[2,3\]"),
         (lambda x: 2**x, TypeError, r"power: .* use exp\(x \* log\(base\)\), here of 2"),
-        (lambda x: x[:, ::-1], ValueError, "index: steps must be at least 1"),
-        (lambda x: x[2], IndexError, "index: must be from -2 to 1 on axis 0, got 2"),
-        (lambda x: x[0, 0, 0], IndexError, "index: there must be at most 2 indices"),
-        (lambda x: x[..., 0, ...], IndexError, "index: there must be at most 2 indices and one ..."),
-        (lambda x: x[[0, 1]], TypeError, "index: must be known integers"),
-        (
-            lambda x: x[x > 0],
-            TypeError,
-            r"index: must be known integers, .* got bool\[2,3\] for float64\[2,3\]; use where",
-        ),
-        (lambda x: x[True], TypeError, "index: must be known integers"),
         (lambda x: list(x.sum()), TypeError, "iteration: the array must have a first axis"),
         (lambda x: x.reshape(3, 2, order="F"), ValueError, "reshape: the order must be 'C'"),
         (lambda x: x.sum(out=X), TypeError, "sum: out must be None"),
