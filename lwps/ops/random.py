@@ -1,83 +1,45 @@
-"""Random numbers from counters: Threefry-2x32, so that every processor draws the same bits in any order.
+"""Random numbers from keys: the same on every processor, in whatever order they are drawn.
 
-A block of two words is `threefry(key, (i, stream))`, with 20 rounds (Salmon, Moraes, Dror, Shaw, "Parallel random
-numbers: as easy as 1, 2, 3", SC 2011). The counter's first word is the number of the block, its second
-word says what the block is for:
-
-    stream 0   `bits`: elements 2i and 2i + 1 of the flat result are block i
-    stream 1   `split`: key i is block i
-    stream 2   `fold_in`: the key of number i is block i
-
-so fewer bits of a key are the beginning of more bits of it. A key is for one call: the same key
-draws the same numbers again.
+A key is for one call: the same key draws the same numbers again. `lwps.ops.threefry` says where the bits come from.
 """
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from lwps.core import Cost, Device, Host, Launch, Operand, Primitive, ShapedArray, Variant, aval_of
-from lwps.ops.elementwise import add, astype, elementwise, full, greater_equal, less, mul, sub, where
+from lwps.core import aval_of
+from lwps.ops import gather, threefry
+from lwps.ops.elementwise import (
+    add,
+    astype,
+    elementwise,
+    full,
+    greater,
+    greater_equal,
+    less,
+    log,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    no_cotangent,
+    sub,
+    where,
+)
+from lwps.ops.operators import argmax
+from lwps.ops.threefry import BLOCK, kind
 
-BITS, SPLIT, FOLD_IN = range(3)  # streams
-BLOCK = 1 << 14  # elements of a temporary on the host: a few stay in a core's caches
-CPU_WORDS, GPU_WORDS = 8192, 16  # that a work-item draws: multiples of 16
-GROUP = 64  # work-items a group on a GPU
+key, split, fold_in, bits = threefry.key, threefry.split, threefry.fold_in, threefry.bits
 
-_KEY = ShapedArray((2,), "uint32")
-_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
-_PARITY = 0x1BD11BDA
-_WORD = 0xFFFFFFFF
+Shape = Sequence[int]
 
-
-# --- keys -------------------------------------------------------------------------------------------
-
-
-def key(seed: int) -> np.ndarray:
-    """The key uint32[2] of a seed, a Python int from 0 to 2**64 - 1: its high word, then its low word."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(
-            f"key: the seed must be a Python int, got {_kind(seed)}; use fold_in(key, n) for a traced number"
-        )
-    if not 0 <= seed < 1 << 64:
-        raise ValueError(f"key: the seed must be from 0 to 2**64 - 1, got {seed}")
-    return np.array((seed >> 32, seed & _WORD), np.uint32)
-
-
-def split(key: Any, n: int = 2) -> Any:
-    """`n` new keys uint32[n, 2], a row each, independent of one another and of what `key` itself draws."""
-    (keys,) = random_bits_p.bind(key, shape=(int(n), 2), stream=SPLIT)
-    return keys
+# --- numbers --------------------------------------------------------------------------------------
 
 
-def fold_in(key: Any, n: Any) -> Any:
-    """The new key uint32[2] of number `n`, a Python int from 0 to 2**32 - 1 or a (traced) integer scalar."""
-    if isinstance(n, int):
-        if not 0 <= n <= _WORD:
-            raise ValueError(f"fold_in: the number must be from 0 to 2**32 - 1, got {n}")
-        n = full((), n, "uint32")
-    if aval_of(n).dtype.kind not in "iu":
-        raise TypeError(f"fold_in: the number must be an integer, got {aval_of(n)}; use astype")
-    (new,) = random_block_p.bind(key, astype(n, "uint32"), stream=FOLD_IN)
-    return new
-
-
-def _kind(x: Any) -> str:
-    return str(x.aval) if hasattr(x, "aval") else f"{type(x).__name__} {x!r}"
-
-
-# --- numbers ----------------------------------------------------------------------------------------
-
-
-def bits(key: Any, shape: Sequence[int]) -> Any:
-    """uint32 numbers of `shape`, each of them equally likely."""
-    (words,) = random_bits_p.bind(key, shape=tuple(int(n) for n in shape), stream=BITS)
-    return words
-
-
-def uniform(key: Any, shape: Sequence[int], low: Any = 0.0, high: Any = 1.0) -> Any:
+def uniform(key: Any, shape: Shape, low: Any = 0.0, high: Any = 1.0) -> Any:
     """float32 numbers of `shape`, uniform between `low` and `high`.
 
     By default multiples of 2**-24 in [0, 1), equal to the bit on every processor. Other limits may round: then
@@ -89,19 +51,123 @@ def uniform(key: Any, shape: Sequence[int], low: Any = 0.0, high: Any = 1.0) -> 
     return u
 
 
-def normal(key: Any, shape: Sequence[int]) -> Any:
+def normal(key: Any, shape: Shape) -> Any:
     """float32 numbers of `shape`, normal with mean 0 and variance 1; within 8 ulp on every processor.
 
     The inverse of the normal distribution function at the 2**24 odd multiples of 2**-25 in (0, 1): symmetric, at most
     5.42 from 0.
     """
     (v,) = bits_to_symmetric_p.bind(bits(key, shape))
+    return _quantile(v)
+
+
+def _quantile(v: Any) -> Any:
+    """The number below which (1 + v) / 2 of the normal distribution lie."""
     (w,) = tail_log_p.bind(v)
     (z,) = normal_quantile_p.bind(v, w)
     return z
 
 
-def bernoulli(key: Any, p: Any, shape: Sequence[int]) -> Any:
+def truncated_normal(key: Any, lower: float, upper: float, shape: Shape) -> Any:
+    """float32 numbers of `shape`, normal with mean 0 and variance 1 among those from `lower` to `upper`.
+
+    Drawn from the same 2**24 quantiles as `normal`, and as close on every processor; the limits are Python numbers.
+    """
+    if not isinstance(lower, int | float) or not isinstance(upper, int | float):
+        raise TypeError(f"truncated_normal: limits must be Python numbers, got {kind(lower)} and {kind(upper)}")
+    first, stop = (_quantiles_below(limit) for limit in (lower, upper)) if lower < upper else (0, 0)
+    if not first < stop:
+        raise ValueError(
+            "truncated_normal: at least 2**-24 of the normal distribution must lie between the limits, got"
+            f" {lower} and {upper}"
+        )
+    (k,) = bits_to_range_p.bind(bits(key, shape), full((), 0, "uint32"), full((), stop - first, "uint32"))
+    (v,) = bits_to_symmetric_p.bind(mul(add(k, first), 256))
+    return minimum(maximum(_quantile(v), lower), upper)
+
+
+def _quantiles_below(limit: float) -> int:
+    """How many of the 2**24 numbers that `normal` draws from are below `limit`."""
+    return math.ceil(statistics.NormalDist().cdf(limit) * 2**24 - 0.5)
+
+
+def exponential(key: Any, shape: Shape) -> Any:
+    """float32 numbers of `shape`, exponential with mean 1: from 0 to 16.7."""
+    return neg(log(sub(1.0, uniform(key, shape))))
+
+
+def gumbel(key: Any, shape: Shape) -> Any:
+    """float32 numbers of `shape`, of the standard Gumbel distribution: from -2.9 to 16.7."""
+    return neg(log(neg(log(maximum(uniform(key, shape), 2**-25)))))
+
+
+def randint(key: Any, shape: Shape, minval: Any, maxval: Any) -> Any:
+    """int32 numbers of `shape`, each from `minval` to below `maxval`, equal on every processor.
+
+    The limits are Python ints or int32 arrays that broadcast to `shape`. Made from 64 bits each, so that no
+    number is likelier than another by more than one part in 2**32.
+    """
+    known = isinstance(minval, int) and isinstance(maxval, int)
+    if known and not (-(2**31) <= minval < maxval <= 2**31 and maxval - minval < 2**32):
+        raise ValueError(
+            "randint: minval must be below maxval, both from -2**31 to 2**31 and less than 2**32 apart, got"
+            f" {minval} and {maxval}; use bits for all words"
+        )
+    shape = tuple(int(n) for n in shape)
+    low, high = (_limit(limit, shape) for limit in (minval, maxval))
+    words = bits(key, (2, *shape))
+    (k,) = bits_to_range_p.bind(words[0], words[1], sub(high, low))
+    return astype(add(k, low), "int32")
+
+
+def _limit(x: Any, shape: tuple[int, ...]) -> Any:
+    """A limit of integers as uint32, where sums and differences wrap around as they should."""
+    if isinstance(x, int):
+        return full((), x % 2**32, "uint32")
+    aval = aval_of(x)
+    if aval.dtype != np.int32 or not _broadcasts_to(aval.shape, shape):
+        raise TypeError(f"randint: limits must be int32 that broadcast to {list(shape)}, got {aval}; use astype")
+    return astype(x, "uint32")
+
+
+def categorical(key: Any, logits: Any, axis: int = -1, shape: Shape | None = None) -> Any:
+    """int32 numbers of classes, each with probability softmax(logits) along `axis`; `shape` as the rest of logits'.
+
+    A longer `shape` that ends with the rest of logits' draws anew for each of its leading elements. Where
+    two classes come within rounding of each other, processors may choose differently.
+    """
+    aval = aval_of(logits)
+    if aval.dtype.kind != "f" or not -aval.ndim <= axis < aval.ndim:
+        raise TypeError(f"categorical: logits must be floats with an axis {axis}, got {aval}; use astype")
+    axis %= aval.ndim
+    rest = (*aval.shape[:axis], *aval.shape[axis + 1 :])
+    shape = rest if shape is None else tuple(int(n) for n in shape)
+    lead = shape[: len(shape) - len(rest)]
+    if (*lead, *rest) != shape:
+        raise ValueError(f"categorical: shape must end with {list(rest)} for logits {aval}, got {list(shape)}")
+    noise = gumbel(key, (*lead, *aval.shape))
+    return argmax(add(astype(noise, aval.dtype), logits), axis + len(lead))
+
+
+def choice(key: Any, a: Any, shape: Shape = (), p: Any = None) -> Any:
+    """Elements of the array `a` along its first axis (or of arange(a) for an int), drawn with replacement.
+
+    All are equally likely, or have the probabilities `p`, floats of the first axis that add up to 1.
+    """
+    n = a if isinstance(a, int) else (*aval_of(a).shape, 0)[0]
+    if n < 1:
+        raise ValueError(f"choice: a must have an element to draw, got {a if isinstance(a, int) else aval_of(a)}")
+    if p is None:
+        drawn = randint(key, shape, 0, n)
+    else:
+        if aval_of(p).shape != (n,) or aval_of(p).dtype.kind != "f":
+            raise TypeError(f"choice: p must be floats [{n}], one for each element, got {aval_of(p)}; use astype")
+        likely = greater(p, 0)
+        drawn = categorical(key, where(likely, log(where(likely, p, 1.0)), -math.inf), shape=shape)
+    return drawn if isinstance(a, int) else gather.take(a, drawn, 0)
+
+
+def bernoulli(key: Any, p: Any, shape: Shape) -> Any:
     """bools of `shape`, each True with probability `p`: a number, or an array that broadcasts to `shape`.
 
     Equal on every processor; `p` counts in steps of 2**-24.
@@ -122,7 +188,7 @@ def bernoulli(key: Any, p: Any, shape: Sequence[int]) -> Any:
 def dropout(x: Any, rate: float, key: Any) -> Any:
     """`x` with each element 0 with probability `rate` (a Python number in [0, 1)), the rest divided by 1 - rate."""
     if not isinstance(rate, int | float) or not 0 <= rate < 1:
-        raise ValueError(f"dropout: rate must be a Python number from 0 to below 1, got {_kind(rate)}")
+        raise ValueError(f"dropout: rate must be a Python number from 0 to below 1, got {kind(rate)}")
     aval = aval_of(x)
     if aval.dtype.kind != "f":
         raise TypeError(f"dropout: x must be floats, got {aval}; use astype")
@@ -138,130 +204,7 @@ def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
         return False
 
 
-# --- bits -------------------------------------------------------------------------------------------
-
-
-def _check_key(op: str, key: ShapedArray) -> None:
-    if key != _KEY:
-        raise TypeError(
-            f"{op}: the key must be uint32[2], got {key}; make one with key(seed), or take a row of split(key)"
-        )
-
-
-def _bits_aval(key: ShapedArray, *, shape: tuple[int, ...], stream: int) -> tuple[ShapedArray, ...]:
-    _check_key("random_bits", key)
-    out = ShapedArray(shape, "uint32")
-    if out.size >= 1 << 31:
-        raise ValueError(
-            f"random_bits: shape must have fewer than 2**31 elements, got {shape}; draw parts with split keys"
-        )
-    return (out,)
-
-
-def _bits_cost(key: ShapedArray, *, shape: tuple[int, ...], stream: int) -> Cost:
-    n = math.prod(shape)
-    return Cost(flops=55 * n, nbytes=4 * n)  # 20 rounds of 5 operations and 5 injections of 2 for two words
-
-
-def _bits_host_scratch(key: ShapedArray, *, shape: tuple[int, ...], stream: int) -> tuple[ShapedArray, ...]:
-    return (ShapedArray((3, min(BLOCK, -(-math.prod(shape) // 2))), "uint32"),)
-
-
-def _bits_numpy(out: np.ndarray, key: np.ndarray, work: np.ndarray, *, shape: tuple[int, ...], stream: int) -> None:
-    flat = out.reshape(-1)
-    pairs = -(-flat.size // 2)
-    for start in range(0, pairs, BLOCK):
-        x, y, spare = work[:, : min(BLOCK, pairs - start)]
-        x[:] = np.arange(start, start + len(x))
-        y[:] = stream
-        _threefry(x, y, spare, *map(int, key))
-        part = flat[2 * start : 2 * (start + len(x))]
-        part[0::2] = x
-        part[1::2] = y[: part.size // 2]
-
-
-def _threefry(x: np.ndarray, y: np.ndarray, spare: np.ndarray, key_x: int, key_y: int) -> None:
-    """Turn the counters (x, y) into random words in place, elementwise."""
-    keys = key_x, key_y, key_x ^ key_y ^ _PARITY
-    x += np.uint32(key_x)
-    y += np.uint32(key_y)
-    for injection in range(1, 6):
-        for rotation in _ROTATIONS[4 * ((injection - 1) % 2) :][:4]:
-            x += y
-            np.left_shift(y, rotation, out=spare)
-            np.right_shift(y, 32 - rotation, out=y)
-            y |= spare
-            y ^= x
-        x += np.uint32(keys[injection % 3])
-        y += np.uint32((keys[(injection + 1) % 3] + injection) & _WORD)
-
-
-def _bits_launch(
-    device: Device,
-    outs: Sequence[Operand],
-    ins: Sequence[Operand],
-    scratch: Sequence[Operand],
-    *,
-    shape: Any,
-    stream: int,
-) -> tuple[Launch, ...]:
-    (out,), (key,) = outs, ins
-    if out.size == 0:
-        return ()
-    words, group = (CPU_WORDS, 1) if device.type == "cpu" else (GPU_WORDS, min(GROUP, device.max_work_group_size))
-    items = -(-out.size // (words * group)) * group
-    args = (out, key, np.int32(out.size), np.uint32(stream))
-    return (Launch("random_bits", (items,), (group,), args, f"-DWORDS={words} -DGROUP={group}"),)
-
-
-def _no_cotangent(cts: Any, ins: Any, outs: Any, needed: Any, **params: Any) -> Sequence[Any]:
-    return (None,) * len(ins)
-
-
-random_bits_p = Primitive(
-    "random_bits",
-    aval=_bits_aval,
-    vjp=_no_cotangent,
-    cost=_bits_cost,
-    numpy=Host(_bits_numpy, _bits_host_scratch),
-    opencl=(Variant("random.cl", _bits_launch),),
-    alias=None,
-    split=None,  # a part would not know where in the counters it begins
-)
-
-
-def _block_aval(key: ShapedArray, counter: ShapedArray, *, stream: int) -> tuple[ShapedArray, ...]:
-    _check_key("random_block", key)
-    if counter != ShapedArray((), "uint32"):
-        raise TypeError(f"random_block: the counter must be a uint32 scalar, got {counter}; use astype or reshape")
-    return (_KEY,)
-
-
-def _block_numpy(out: np.ndarray, key: np.ndarray, counter: np.ndarray, *, stream: int) -> None:
-    key_x, key_y = map(int, key)
-    out[:] = counter, stream
-    _threefry(out[:1], out[1:], np.empty(1, np.uint32), key_x, key_y)
-
-
-def _block_launch(
-    device: Device, outs: Sequence[Operand], ins: Sequence[Operand], scratch: Sequence[Operand], *, stream: int
-) -> tuple[Launch, ...]:
-    return (Launch("random_block", (1,), (1,), (*outs, *ins, np.uint32(stream)), "-DWORDS=16 -DGROUP=1"),)
-
-
-random_block_p = Primitive(
-    "random_block",
-    aval=_block_aval,
-    vjp=_no_cotangent,
-    cost=lambda key, counter, *, stream: Cost(flops=110, nbytes=20),
-    numpy=Host(_block_numpy),
-    opencl=(Variant("random.cl", _block_launch),),
-    alias=None,
-    split=None,
-)
-
-
-# --- bits to floats ---------------------------------------------------------------------------------
+# --- bits to numbers ------------------------------------------------------------------------------
 
 
 def _in_blocks(rule: Callable[..., None]) -> Callable[..., None]:
@@ -274,6 +217,11 @@ def _in_blocks(rule: Callable[..., None]) -> Callable[..., None]:
             rule(flat[rows], *(x[rows] for x in flat_ins))
 
     return numpy
+
+
+def _to_range(out: np.ndarray, high: np.ndarray, low: np.ndarray, span: np.ndarray) -> None:
+    n = span.astype(np.uint64)
+    np.copyto(out, (high * n + (low * n >> np.uint64(32))) >> np.uint64(32), casting="unsafe")
 
 
 def _to_uniform(out: np.ndarray, words: np.ndarray) -> None:
@@ -324,11 +272,19 @@ def _horner(coefficients: Sequence[float], x: str) -> str:
     return text
 
 
+# the integer part of span (high 2^32 + low) / 2^64; an unsigned sum that is less than its part has overflowed
+bits_to_range_p = elementwise(
+    "bits_to_range",
+    numpy=_in_blocks(_to_range),
+    expr="(mul_hi({0}, {2}) + ({0} * {2} + mul_hi({1}, {2}) < {0} * {2}))",
+    vjp=no_cotangent,
+    dtypes=("uint32",),
+)
 bits_to_uniform_p = elementwise(
     "bits_to_uniform",
     numpy=_in_blocks(_to_uniform),
     expr="((float)({0} >> 8) * 0x1p-24f)",
-    vjp=_no_cotangent,
+    vjp=no_cotangent,
     dtypes=("uint32",),
     result="float32",
 )
@@ -336,7 +292,7 @@ bits_to_symmetric_p = elementwise(
     "bits_to_symmetric",  # the odd multiples of 2^-24 in (-1, 1)
     numpy=_in_blocks(_to_symmetric),
     expr="((float)((int)({0} >> 8) * 2 - 0xffffff) * 0x1p-24f)",
-    vjp=_no_cotangent,
+    vjp=no_cotangent,
     dtypes=("uint32",),
     result="float32",
 )
@@ -344,7 +300,7 @@ tail_log_p = elementwise(
     "tail_log",
     numpy=_in_blocks(_tail_log),
     expr="(-log((1.0f - {0}) * (1.0f + {0})))",  # 1 - v is exact where it matters, 1 - v * v would not be
-    vjp=_no_cotangent,
+    vjp=no_cotangent,
     dtypes=("float32",),
 )
 normal_quantile_p = elementwise(
@@ -355,6 +311,6 @@ normal_quantile_p = elementwise(
     + " : "
     + _horner(_TAIL, "(sqrt({1}) - 3.0f)")
     + "))",
-    vjp=_no_cotangent,
+    vjp=no_cotangent,
     dtypes=("float32",),
 )

@@ -1,94 +1,20 @@
 import statistics
-import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+import lwps
 from lwps import testing
-from lwps.core import Device, ShapedArray
 from lwps.ops import random
-from lwps.testing import processors
-from lwps.tracing import record
+from lwps.ops.threefry import random_bits_p
 
-on_each_processor = pytest.mark.parametrize("processor", testing.PROCESSORS)
 words = st.integers(0, 2**32 - 1)
 keys = st.builds(lambda x, y: np.array((x, y), np.uint32), words, words)
-# around the 16 words of a vector, an odd last word, and the 8192 words of a CPU work-item
-sizes = st.one_of(st.integers(0, 70), st.sampled_from((8191, 8192, 8193, 20001)))
+on_each_processor = pytest.mark.parametrize("processor", testing.PROCESSORS)
 # the last counters of a word pair, where sums of key and counter wrap
 ALL_CASES = np.arange(1 << 24, dtype=np.uint32) << 8
-
-# Random123's known answers for threefry2x32 with 20 rounds: key, counter, result
-KNOWN = (
-    ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
-    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
-    ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
-)
-
-
-@pytest.fixture
-def as_gpu(monkeypatch):
-    """Runs a primitive's kernels for GPUs, in groups of 32, on every OpenCL device."""
-    described = {
-        name: (*found[:3], Device("gpu", max_work_group_size=32)) for name, found in processors._opencl().items()
-    }
-    monkeypatch.setattr(processors, "_opencl", lambda: described)
-
-
-def threefry(key, counter):
-    """The paper's algorithm on Python ints."""
-    mask, rotations = 0xFFFFFFFF, (13, 15, 26, 6, 17, 29, 16, 24)
-    ks = (*key, key[0] ^ key[1] ^ 0x1BD11BDA)
-    x, y = (counter[0] + ks[0]) & mask, (counter[1] + ks[1]) & mask
-    for r in range(20):
-        x = (x + y) & mask
-        y = ((y << rotations[r % 8] | y >> (32 - rotations[r % 8])) & mask) ^ x
-        if r % 4 == 3:
-            s = r // 4 + 1
-            x, y = (x + ks[s % 3]) & mask, (y + ks[(s + 1) % 3] + s) & mask
-    return x, y
-
-
-def draw(processor, key, n, stream=0):
-    (out,) = testing.run_primitive(random.random_bits_p, key, processor=processor, shape=(n,), stream=stream)
-    return out
-
-
-@pytest.mark.parametrize(("key", "counter", "result"), KNOWN)
-@on_each_processor
-def test_known_answers(processor, key, counter, result):
-    assert threefry(key, counter) == result
-    key, number = np.array(key, np.uint32), np.array(counter[0], np.uint32)
-    (got,) = testing.run_primitive(random.random_block_p, key, number, processor=processor, stream=counter[1])
-    assert tuple(got) == result
-
-
-@on_each_processor
-@given(key=keys, n=sizes, stream=words)
-def test_bits_are_the_blocks_of_their_counters(processor, key, n, stream):
-    got = draw(processor, key, n, stream)
-    for i in {0, n // 2 - 1, n // 4, (n - 1) // 2} if n > 1 else range(n):
-        expected = threefry(tuple(map(int, key)), (i, stream))
-        assert tuple(got[2 * i : 2 * i + 2]) == expected[: n - 2 * i]
-
-
-@on_each_processor
-@given(key=keys, n=sizes, more=st.integers(0, 40))
-def test_every_processor_draws_the_same_bits_and_fewer_are_the_beginning_of_more(processor, key, n, more):
-    np.testing.assert_array_equal(draw(processor, key, n), random.bits(key, (n + more,))[:n])
-
-
-@on_each_processor
-@pytest.mark.parametrize("n", [1, 16, 511, 513, 5000])
-def test_kernels_for_gpus_draw_the_same_bits(as_gpu, processor, n):
-    np.testing.assert_array_equal(draw(processor, random.key(7), n), random.bits(random.key(7), (n,)))
-
-
-def test_bits_have_the_shape_asked_for_and_are_used_in_row_order():
-    np.testing.assert_array_equal(random.bits(random.key(1), (3, 5)).reshape(-1), random.bits(random.key(1), (15,)))
-    assert random.bits(random.key(1), ()).shape == ()
 
 
 @on_each_processor
@@ -181,85 +107,106 @@ def test_dropout_hides_a_nan_that_it_drops():
     assert np.isnan(y[y != 0]).all()
 
 
-def test_keys_are_the_words_of_their_seeds():
-    np.testing.assert_array_equal(random.key(0x0123456789ABCDEF), np.array((0x01234567, 0x89ABCDEF), np.uint32))
-    assert random.key(0).dtype == np.uint32
-
-
-@given(key=keys, n=st.integers(1, 50))
-def test_derived_keys_differ_from_one_another_and_from_the_bits(key, n):
-    made = [*random.split(key, n), *(random.fold_in(key, k) for k in range(n)), *random.bits(key, (n, 2)), key]
-    assert len({tuple(k) for k in made}) == len(made)
-
-
-@given(key=keys, n=st.integers(0, 2**31 - 1))
-def test_a_number_folds_in_alike_as_python_int_and_as_array(key, n):
-    np.testing.assert_array_equal(random.fold_in(key, n), random.fold_in(key, np.array(n, np.int32)))
-
-
 def test_random_ops_have_no_cotangent():
     key = random.key(0)
     u = random.uniform(key, (3,))
-    primitives = ((random.random_bits_p, key), (random.bits_to_uniform_p, key), (random.normal_quantile_p, u, u))
+    primitives = ((random_bits_p, key), (random.bits_to_uniform_p, key), (random.normal_quantile_p, u, u))
     for primitive, *ins in primitives:
         assert primitive.vjp((u,), ins, (None,), (True,) * len(ins)) == (None,) * len(ins)
 
 
-def test_bits_allocate_little():
-    out, key = np.empty(1 << 20, np.uint32), random.key(0)
-    (aval,) = random.random_bits_p.numpy.scratch(ShapedArray((2,), "uint32"), shape=out.shape, stream=0)
-    work = np.empty(aval.shape, aval.dtype)
-    tracemalloc.start()
-    random.random_bits_p.numpy.run(out, key, work, shape=out.shape, stream=0)
-    random.bits_to_uniform_p.numpy.run(out.view(np.float32), out)
-    assert tracemalloc.get_traced_memory()[1] < out.nbytes / 8
-    tracemalloc.stop()
+# --- other distributions ----------------------------------------------------------------------------
+
+
+@on_each_processor
+@given(high=words, low=words, span=words)
+@example(high=2**32 - 1, low=2**32 - 1, span=2**32 - 1)  # the carry of the low word
+@example(high=2**31, low=0, span=2**32 - 1)
+def test_a_range_is_the_high_part_of_a_product_of_96_bits(processor, high, low, span):
+    ins = [np.full(3, x, np.uint32) for x in (high, low)] + [np.array(span, np.uint32)]
+    (k,) = testing.run_primitive(random.bits_to_range_p, *ins, processor=processor)
+    np.testing.assert_array_equal(k, np.uint32(span * (high * 2**32 + low) >> 64))
+
+
+@given(low=st.integers(-(2**31), 2**31 - 1), span=st.sampled_from((1, 2, 3, 1000, 2**31, 2**32 - 1)), key=keys)
+def test_integers_lie_between_their_limits(low, span, key):
+    high = min(low + span, 2**31)
+    drawn = random.randint(key, (50, 3), low, high)
+    assert (drawn.dtype, drawn.shape) == (np.int32, (50, 3))
+    assert low <= drawn.min()
+    assert drawn.max() < high
+
+
+def test_integers_are_equally_likely_and_limits_may_be_arrays():
+    counts = np.bincount(random.randint(random.key(0), (60000,), 0, 6), minlength=6)
+    assert np.abs(counts - 10000).max() < 5 * np.sqrt(10000 * 5 / 6)
+    drawn = random.randint(random.key(1), (1000, 2), np.int32([-5, 7]), np.int32([-3, 8]))
+    assert set(drawn[:, 0].tolist()) == {-5, -4}
+    assert set(drawn[:, 1].tolist()) == {7}
+
+
+@given(lower=st.floats(-4, 3), width=st.floats(0.01, 6), key=keys)
+def test_truncated_normals_lie_between_their_limits(lower, width, key):
+    z = random.truncated_normal(key, lower, lower + width, (500,))
+    assert z.dtype == np.float32
+    assert np.float32(lower) <= z.min()
+    assert z.max() <= np.float32(lower + width)
+
+
+@on_each_processor
+@pytest.mark.parametrize(("lower", "upper"), [(-2, 2), (0, np.inf), (-np.inf, np.inf), (3, 4)])
+def test_truncated_normals_are_quantiles_and_agree_within_8_ulp(processor, lower, upper):
+    def draw(key):
+        return random.truncated_normal(key, lower, upper, (20000,))
+
+    z = np.sort(np.asarray(lwps.jit(draw, placement=processor)(random.key(3))))
+    assert (np.abs(z - np.sort(draw(random.key(3)))) <= 8 * np.spacing(np.abs(z))).all()
+    cdf = statistics.NormalDist().cdf
+    below, above = cdf(lower), cdf(upper)
+    shares = [(cdf(x) - below) / (above - below) for x in z.astype(float)]
+    # Kolmogorov's distance: 1.95 / sqrt(n) is passed once in a thousand
+    assert np.abs(np.array(shares) - (np.arange(z.size) + 0.5) / z.size).max() < 1.95 / np.sqrt(z.size)
+
+
+def test_exponentials_and_gumbels_have_their_mean_and_variance():
+    for draw, mean, variance in ((random.exponential, 1, 1), (random.gumbel, np.euler_gamma, np.pi**2 / 6)):
+        x = draw(random.key(1), (300, 300)).astype(np.float64)
+        assert np.isfinite(x).all()
+        assert abs(x.mean() - mean) < 4 * np.sqrt(variance / x.size)
+        assert abs(x.var() - variance) < 0.05 * variance
+
+
+def test_the_ends_of_the_uniforms_give_finite_exponentials_and_gumbels(monkeypatch):
+    ends = np.float32([0, 1 - 2**-24])
+    monkeypatch.setattr(random, "uniform", lambda key, shape: ends)
+    np.testing.assert_allclose(random.exponential(None, (2,)), [0, 16.635532], rtol=1e-6)
+    np.testing.assert_allclose(random.gumbel(None, (2,)), [-2.8525, 16.635532], rtol=1e-4)
+
+
+def test_classes_are_drawn_with_the_softmax_of_their_logits():
+    shares = np.array([0.1, 0.2, 0, 0.7])
+    with np.errstate(divide="ignore"):
+        logits = np.log(shares).astype(np.float32) + 50
+    drawn = random.categorical(random.key(2), np.stack([logits, logits[::-1]], 1), axis=0, shape=(20000, 2))
+    assert drawn.dtype == np.int32
+    for k, want in enumerate((shares, shares[::-1])):
+        got = np.bincount(drawn[:, k], minlength=4) / 20000
+        assert (np.abs(got - want) <= 5 * np.sqrt(want * (1 - want) / 20000)).all()
+    assert random.categorical(random.key(0), np.zeros((3, 5))).shape == (3,)
+
+
+def test_choice_draws_elements_of_the_first_axis():
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    drawn = random.choice(random.key(0), rows, (4, 100))
+    assert drawn.shape == (4, 100, 2)
+    assert set(drawn[..., 0].reshape(-1).tolist()) == {0, 2, 4}
+    np.testing.assert_array_equal(drawn[..., 1], drawn[..., 0] + 1)
+    numbers = random.choice(random.key(0), 3, (1000,), p=np.float32([0.5, 0, 0.5]))
+    assert 400 < (numbers == 0).sum() < 600
+    assert set(numbers.tolist()) == {0, 2}
 
 
 # --- refusals ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", [1.0, True, np.int32(3), "1", None])
-def test_a_seed_that_is_no_python_int_is_refused(seed):
-    with pytest.raises(TypeError, match=r"key: the seed must be a Python int, got .*; use fold_in"):
-        random.key(seed)
-
-
-def test_a_traced_seed_is_refused():
-    with pytest.raises(TypeError, match=r"key: the seed must be a Python int, got int32\[\]; use fold_in"):
-        record(lambda n: [random.key(n)], [ShapedArray((), "int32")])
-
-
-@pytest.mark.parametrize("seed", [-1, 2**64])
-def test_a_seed_out_of_range_is_refused(seed):
-    with pytest.raises(ValueError, match=r"key: the seed must be from 0 to 2\*\*64 - 1, got"):
-        random.key(seed)
-
-
-@pytest.mark.parametrize("key", [np.zeros(3, np.uint32), np.zeros(2, np.int32), np.zeros((1, 2), np.uint32)])
-def test_what_is_no_key_is_refused(key):
-    with pytest.raises(TypeError, match=r"random_bits: the key must be uint32\[2\], got"):
-        random.bits(key, (3,))
-    with pytest.raises(TypeError, match=r"random_block: the key must be uint32\[2\], got"):
-        random.fold_in(key, 3)
-
-
-def test_more_bits_than_kernels_count_are_refused():
-    with pytest.raises(ValueError, match=r"random_bits: shape must have fewer than 2\*\*31 elements, got"):
-        random.bits(random.key(0), (1 << 16, 1 << 15))
-
-
-@pytest.mark.parametrize("n", [-1, 2**32])
-def test_a_number_to_fold_in_out_of_range_is_refused(n):
-    with pytest.raises(ValueError, match=r"fold_in: the number must be from 0 to 2\*\*32 - 1, got"):
-        random.fold_in(random.key(0), n)
-
-
-def test_a_number_to_fold_in_that_is_no_integer_scalar_is_refused():
-    with pytest.raises(TypeError, match=r"fold_in: the number must be an integer, got float32\[\]"):
-        random.fold_in(random.key(0), np.float32(1))
-    with pytest.raises(TypeError, match=r"random_block: the counter must be a uint32 scalar, got uint32\[2\]"):
-        random.fold_in(random.key(0), np.zeros(2, np.int32))
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.5, float("nan")])
@@ -283,3 +230,39 @@ def test_a_dropout_rate_out_of_range_is_refused(rate):
 def test_dropout_of_integers_is_refused():
     with pytest.raises(TypeError, match=r"dropout: x must be floats, got int32\[3\]; use astype"):
         random.dropout(np.zeros(3, np.int32), 0.5, random.key(0))
+
+
+@pytest.mark.parametrize(("low", "high"), [(3, 3), (5, 4), (-(2**31) - 1, 0), (0, 2**31 + 1), (-(2**31), 2**31)])
+def test_integer_limits_out_of_range_are_refused(low, high):
+    with pytest.raises(ValueError, match=r"randint: minval must be below maxval, .*, got"):
+        random.randint(random.key(0), (3,), low, high)
+
+
+def test_integer_limits_that_do_not_fit_are_refused():
+    for limit in (np.zeros(3, np.float32), np.zeros(2, np.int32)):
+        with pytest.raises(TypeError, match=r"randint: limits must be int32 that broadcast to \[3\], got"):
+            random.randint(random.key(0), (3,), 0, limit)
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(1, 1), (2, 1), (8, np.inf), (np.nan, 1), (0, 1e-9)])
+def test_limits_without_normals_between_are_refused(lower, upper):
+    with pytest.raises(ValueError, match=r"truncated_normal: at least 2\*\*-24 .* must lie between the limits, got"):
+        random.truncated_normal(random.key(0), lower, upper, (3,))
+    with pytest.raises(TypeError, match="truncated_normal: limits must be Python numbers, got ndarray"):
+        random.truncated_normal(random.key(0), np.zeros(2), 1, (3,))
+
+
+def test_what_cannot_be_chosen_from_is_refused():
+    key = random.key(0)
+    with pytest.raises(TypeError, match=r"categorical: logits must be floats with an axis -1, got int32\[3\]"):
+        random.categorical(key, np.zeros(3, np.int32))
+    with pytest.raises(TypeError, match=r"categorical: logits must be floats with an axis 1, got float64\[3\]"):
+        random.categorical(key, np.zeros(3), axis=1)
+    with pytest.raises(ValueError, match=r"categorical: shape must end with \[2\] .*, got \[3\]"):
+        random.categorical(key, np.zeros((2, 5)), shape=(3,))
+    with pytest.raises(ValueError, match="choice: a must have an element to draw, got 0"):
+        random.choice(key, 0)
+    with pytest.raises(ValueError, match=r"choice: a must have an element to draw, got float64\[0,2\]"):
+        random.choice(key, np.zeros((0, 2)))
+    with pytest.raises(TypeError, match=r"choice: p must be floats \[3\], one for each element, got float64\[2\]"):
+        random.choice(key, 3, p=np.zeros(2))
