@@ -8,6 +8,7 @@ from lwps.nn.dropout import dropout
 from lwps.nn.embedding import embedding
 from lwps.nn.layer import Layer, stateless
 from lwps.nn.linear import linear
+from lwps.nn.norm import layer_norm, rms_norm
 from lwps.nn.pool import flatten, global_avg_pool, max_pool
 
 __all__ = [
@@ -18,10 +19,12 @@ __all__ = [
     "embedding",
     "flatten",
     "global_avg_pool",
+    "layer_norm",
     "linear",
     "max_pool",
     "relu",
     "residual",
+    "rms_norm",
     "serial",
     "stateless",
     "tanh",

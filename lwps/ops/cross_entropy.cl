@@ -32,7 +32,7 @@ KERNEL void softmax_cross_entropy_vjp(global float *dlogits, global const float 
     dlogits += row * n;
     const float top = largest(shared, logits, n);
     const float scale = 1 / sum_of_exp(shared, logits, top, n);
-    EACH_VECTOR vstore8(ct * (exp(vload8(c, logits) - top) * scale), c, dlogits);
+    EACH_VECTOR vstore16(ct * (exp(vload16(c, logits) - top) * scale), c, dlogits);
     EACH_REST dlogits[c] = ct * (exp(logits[c] - top) * scale);
     barrier(CLK_GLOBAL_MEM_FENCE);  // another work-item may have written the label's
     if (lane == 0 && known)

@@ -1,12 +1,17 @@
 // What kernels on rows share. One work-group does a row: it has GROUP items, a power
-// of two; 1 on a CPU, where the vectors of eight do the rest.
+// of two; 1 on a CPU, where the vectors of sixteen do the rest.
 
 #define KERNEL kernel __attribute__((reqd_work_group_size(GROUP, 1, 1)))
-// The whole vectors of a row of n elements and what is left of it, shared out among
-// the work-items, of which this is number `lane`.
-#define EACH_VECTOR for (int c = lane; c < n / 8; c += GROUP)
-#define EACH_REST for (int c = n / 8 * 8 + lane; c < n; c += GROUP)
+// A row of n elements, shared out among the work-items, of which this is number `lane`:
+// whole vectors, if there are enough for all, and what is left.
+#define VECTORS (n / 16 < GROUP ? 0 : n / 16)
+#define EACH_VECTOR for (int c = lane; c < VECTORS; c += GROUP)
+#define EACH_REST for (int c = VECTORS * 16 + lane; c < n; c += GROUP)
 
+#if GROUP == 1
+#define group_max(shared, x) (x)
+#define group_sum(shared, x) (x)
+#else
 // Every work-item gets the largest `x`; a NaN is skipped (it shows in the sums).
 inline float group_max(local float *shared, float x)
 {
@@ -38,10 +43,12 @@ inline float group_sum(local float *shared, float x)
     barrier(CLK_LOCAL_MEM_FENCE);
     return sum;
 }
+#endif
 
-inline float add_up(float8 v)
+inline float add_up(float16 v)
 {
-    const float4 four = v.lo + v.hi;
+    const float8 eight = v.lo + v.hi;
+    const float4 four = eight.lo + eight.hi;
     const float2 two = four.lo + four.hi;
     return two.x + two.y;
 }
@@ -50,14 +57,15 @@ inline float add_up(float8 v)
 inline float largest(local float *shared, global const float *x, int n)
 {
     const int lane = get_local_id(0);
-    float8 tops = -INFINITY;
+    float16 tops = -INFINITY;
     float top = -INFINITY;
     EACH_VECTOR {
-        const float8 v = vload8(c, x);
+        const float16 v = vload16(c, x);
         tops = v > tops ? v : tops;
     }
     EACH_REST top = fmax(top, x[c]);
-    const float4 four = fmax(tops.lo, tops.hi);
+    const float8 eight = fmax(tops.lo, tops.hi);
+    const float4 four = fmax(eight.lo, eight.hi);
     const float2 two = fmax(four.lo, four.hi);
     return group_max(shared, fmax(top, fmax(two.x, two.y)));
 }
@@ -66,9 +74,9 @@ inline float largest(local float *shared, global const float *x, int n)
 inline float sum_of_exp(local float *shared, global const float *x, float top, int n)
 {
     const int lane = get_local_id(0);
-    float8 sums = 0;
+    float16 sums = 0;
     float sum = 0;
-    EACH_VECTOR sums += exp(vload8(c, x) - top);
+    EACH_VECTOR sums += exp(vload16(c, x) - top);
     EACH_REST sum += exp(x[c] - top);
     return group_sum(shared, sum + add_up(sums));
 }

@@ -10,16 +10,16 @@ KERNEL void softmax(global float *y, global const float *x, int n)
     x += row;
     y += row;
     const float top = largest(shared, x, n);
-    float8 sums = 0;
+    float16 sums = 0;
     float rest = 0;
     EACH_VECTOR {
-        const float8 e = exp(vload8(c, x) - top);
-        vstore8(e, c, y);
+        const float16 e = exp(vload16(c, x) - top);
+        vstore16(e, c, y);
         sums += e;
     }
     EACH_REST rest += y[c] = exp(x[c] - top);
     const float scale = 1 / group_sum(shared, rest + add_up(sums));
-    EACH_VECTOR vstore8(vload8(c, y) * scale, c, y);
+    EACH_VECTOR vstore16(vload16(c, y) * scale, c, y);
     EACH_REST y[c] *= scale;
 }
 
@@ -33,12 +33,12 @@ KERNEL void softmax_vjp(global float *dx, global const float *ct, global const f
     dx += row;
     ct += row;
     y += row;
-    float8 sums = 0;
+    float16 sums = 0;
     float rest = 0;
-    EACH_VECTOR sums += vload8(c, ct) * vload8(c, y);
+    EACH_VECTOR sums += vload16(c, ct) * vload16(c, y);
     EACH_REST rest += ct[c] * y[c];
     const float dot = group_sum(shared, rest + add_up(sums));
-    EACH_VECTOR vstore8(vload8(c, y) * (vload8(c, ct) - dot), c, dx);
+    EACH_VECTOR vstore16(vload16(c, y) * (vload16(c, ct) - dot), c, dx);
     EACH_REST dx[c] = y[c] * (ct[c] - dot);
 }
 
@@ -51,7 +51,7 @@ KERNEL void log_softmax(global float *y, global const float *x, int n)
     y += row;
     const float top = largest(shared, x, n);
     const float log_sum = log(sum_of_exp(shared, x, top, n));
-    EACH_VECTOR vstore8(vload8(c, x) - top - log_sum, c, y);
+    EACH_VECTOR vstore16(vload16(c, x) - top - log_sum, c, y);
     EACH_REST y[c] = x[c] - top - log_sum;
 }
 
@@ -65,11 +65,11 @@ KERNEL void log_softmax_vjp(global float *dx, global const float *ct,
     dx += row;
     ct += row;
     y += row;
-    float8 sums = 0;
+    float16 sums = 0;
     float rest = 0;
-    EACH_VECTOR sums += vload8(c, ct);
+    EACH_VECTOR sums += vload16(c, ct);
     EACH_REST rest += ct[c];
     const float sum = group_sum(shared, rest + add_up(sums));
-    EACH_VECTOR vstore8(vload8(c, ct) - exp(vload8(c, y)) * sum, c, dx);
+    EACH_VECTOR vstore16(vload16(c, ct) - exp(vload16(c, y)) * sum, c, dx);
     EACH_REST dx[c] = ct[c] - exp(y[c]) * sum;
 }
