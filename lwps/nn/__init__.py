@@ -1,5 +1,6 @@
 """Layers: pairs (init, apply) of pure functions made of ops; one subject a file."""
 
+from lwps.nn import initializers
 from lwps.nn.activation import relu, tanh
 from lwps.nn.batch_norm import batch_norm
 from lwps.nn.combine import residual, serial
@@ -19,6 +20,7 @@ __all__ = [
     "embedding",
     "flatten",
     "global_avg_pool",
+    "initializers",
     "layer_norm",
     "linear",
     "max_pool",
