@@ -2,7 +2,8 @@
 
 from lwps import environment  # isort: skip - before anything imports NumPy
 from lwps import export, nn, numpy, optim, tree
-from lwps.api import CompiledStep, compile, default_machine, grad, jit, profile, value_and_grad, vjp
+from lwps.api import CompiledStep, compile, default_machine, jit, profile
+from lwps.autodiff import grad, value_and_grad, vjp
 from lwps.autoplace import Receipt
 from lwps.checkpoint import CheckpointError, load, load_metadata, save
 from lwps.core import Primitive, Program, ShapedArray, check_program
@@ -12,7 +13,8 @@ from lwps.ops.elementwise import stop_gradient
 from lwps.ops.gather import one_hot
 from lwps.ops.scatter import segment_sum
 from lwps.placement import place
-from lwps.plan import Placement, PlanError, Profile
+from lwps.plan import Placement, Plan, PlanError, Profile, load_plan, load_profile, save_plan, save_profile
+from lwps.planning import make_plan
 from lwps.runtime.array import Array, DonationError
 from lwps.runtime.machine import Machine, MachineError
 from lwps.tracing import layer, trace
@@ -30,6 +32,7 @@ __all__ = [
     "MachineError",
     "MissingVjpError",
     "Placement",
+    "Plan",
     "PlanError",
     "Primitive",
     "Profile",
@@ -47,6 +50,9 @@ __all__ = [
     "layer",
     "load",
     "load_metadata",
+    "load_plan",
+    "load_profile",
+    "make_plan",
     "nn",
     "numpy",
     "one_hot",
@@ -56,6 +62,8 @@ __all__ = [
     "profile",
     "random",
     "save",
+    "save_plan",
+    "save_profile",
     "segment_sum",
     "stop_gradient",
     "trace",

@@ -1,7 +1,8 @@
-"""The pieces put together: grad, optimize, profile, place, compile, and jit behind one call."""
+"""The pieces put together: profile, compile, and jit behind one call."""
 
 import functools
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,142 +11,19 @@ import numpy as np
 
 from lwps import core, tracing
 from lwps.autoplace import Receipt, choose
-from lwps.core import Program, ShapedArray, aval_of, evaluate_program, interned
+from lwps.blas import blas
+from lwps.core import Program, ShapedArray, aval_of, interned
 from lwps.ops import operators
-from lwps.ops.elementwise import full
 from lwps.placement import place
-from lwps.plan import Placement, PlanError, Profile, placement_of
+from lwps.plan import Placement, Plan, PlanError, Profile, placement_of
+from lwps.planning import check_is_of, check_processors, elsewhere, fit, placed, plan_of
 from lwps.runtime.array import Array, DonationError
 from lwps.runtime.compile import compile_program, everywhere
 from lwps.runtime.interpreter import Executable
 from lwps.runtime.machine import Machine
 from lwps.runtime.memory import Memory, Slot
 from lwps.runtime.profile import new_slot, profile_program
-from lwps.tracing import Tracer
 from lwps.transforms.optimize import optimize
-from lwps.transforms.vjp import vjp as vjp_program
-
-# --- autodiff -----------------------------------------------------------------------------------
-
-
-def value_and_grad(
-    fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
-    """A function that returns `fn`'s value and its gradient with respect to argument `argnums`.
-
-    `fn` must return a 0-d float, or with `has_aux` a pair of that and any pytree; then the result is
-    ((value, aux), gradient). Gradients have the pytree of their argument. TypeError, listing all of
-    them, where primitives on the way have no vjp rule.
-    """
-
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
-        if tracing.current_trace() is None:
-            return _at_once(differentiated, args, kwargs)
-        return _value_and_grad(fn, argnums, has_aux, args, kwargs)
-
-    return functools.update_wrapper(differentiated, fn)
-
-
-def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """A function that returns the gradient of `fn` (with `has_aux` a pair of it and the aux)."""
-    both = value_and_grad(fn, argnums, has_aux)
-
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
-        value, gradient = both(*args, **kwargs)
-        return (gradient, value[1]) if has_aux else gradient
-
-    return functools.update_wrapper(differentiated, fn)
-
-
-def vjp(fn: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
-    """`fn(*primals)` and a function from cotangents of its result to a tuple of those of `primals`."""
-    if tracing.current_trace() is None:
-        leaves, in_tree = tracing.flatten(primals)
-        arrays = [core.narrow(x, "vjp") for x in leaves]
-        program, _, out_tree = _record(lambda *xs: fn(*xs), in_tree, arrays)
-        outs = tracing.unflatten(out_tree, evaluate_program(program, arrays))
-        return outs, functools.partial(_pull_back_at_once, program, arrays, in_tree)
-    leaves, in_tree = tracing.flatten(primals)
-    program, captured, out_tree = _record(lambda *xs: fn(*xs), in_tree, leaves)
-    outs = _current().inline(program, [*leaves, *captured])
-    pulled = vjp_program(program, wrt=range(len(leaves)))
-
-    def pull_back(cts: Any) -> tuple[Any, ...]:
-        results = _current().inline(pulled, [*leaves, *captured, *tracing.flatten(cts)[0]])
-        # the forward eqns come a second time and are merged with the first by `simplify`
-        return tracing.unflatten(in_tree, results[len(program.outputs) :])  # type: ignore[no-any-return]
-
-    return tracing.unflatten(out_tree, outs), pull_back
-
-
-def _pull_back_at_once(program: Program, arrays: Sequence[np.ndarray], in_tree: Any, cts: Any) -> tuple[Any, ...]:
-    seeds = [np.asarray(ct, v.aval.dtype) for ct, v in zip(tracing.flatten(cts)[0], program.outputs, strict=True)]
-    results = evaluate_program(vjp_program(program), [*arrays, *seeds])
-    return tracing.unflatten(in_tree, results[len(program.outputs) :])  # type: ignore[no-any-return]
-
-
-def _value_and_grad(
-    fn: Callable[..., Any],
-    argnums: int | Sequence[int],
-    has_aux: bool,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> Any:
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    leaves, in_tree = tracing.flatten([args[i] for i in chosen])
-    for x in leaves:
-        if aval_of(x).dtype.kind != "f":
-            raise TypeError(
-                f"grad: what is differentiated by must be floats, got {aval_of(x)} in argument {chosen}; use argnums"
-            )
-
-    def of_chosen(*xs: Any) -> Any:
-        full = list(args)
-        for i, x in zip(chosen, xs, strict=True):
-            full[i] = x
-        result = fn(*full, **kwargs)
-        if has_aux and (not isinstance(result, tuple) or len(result) != 2):
-            raise TypeError(f"grad: with has_aux the function must return (value, aux), got {type(result).__name__}")
-        return result if has_aux else (result, ())
-
-    program, captured, out_tree = _record(of_chosen, in_tree, leaves)
-    loss = program.outputs[0].aval if program.outputs else None
-    if loss is None or loss.shape != () or loss.dtype.kind != "f":
-        raise TypeError(f"grad: the function must return a 0-d float, got {loss}; use .mean() or .sum(), or lwps.vjp")
-    pulled = vjp_program(program, wrt=range(len(leaves)), outputs=[0])
-    results = _current().inline(pulled, [*leaves, *captured, full((), 1, loss.dtype)])
-    value, aux = tracing.unflatten(out_tree, results[: len(program.outputs)])
-    gradients = tracing.unflatten(in_tree, results[len(program.outputs) :])
-    gradient = gradients[0] if isinstance(argnums, int) else tuple(gradients)
-    return ((value, aux) if has_aux else value), gradient
-
-
-def _record(fn: Callable[..., Any], in_tree: Any, leaves: Sequence[Any]) -> tuple[Program, list[Tracer], Any]:
-    """The program of `fn` over the leaves of its arguments, what it captured, and its result's pytree."""
-    out_tree: Any = None
-
-    def flat(*tracers: Tracer) -> list[Any]:
-        nonlocal out_tree
-        outputs, out_tree = tracing.flatten(fn(*tracing.unflatten(in_tree, tracers)))
-        return outputs
-
-    program, captured = tracing.record(flat, [aval_of(x) for x in leaves])
-    return program, captured, out_tree
-
-
-def _current() -> tracing.Trace:
-    trace = tracing.current_trace()
-    assert trace is not None
-    return trace
-
-
-def _at_once(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Outside a trace: record, then run every eqn's NumPy rule."""
-    leaves, in_tree = tracing.flatten(args)
-    arrays = [core.narrow(x, "grad") for x in leaves]
-    program, _, out_tree = _record(lambda *xs: fn(*xs, **kwargs), in_tree, arrays)
-    return tracing.unflatten(out_tree, evaluate_program(program, arrays))
-
 
 # --- machines -----------------------------------------------------------------------------------
 
@@ -182,8 +60,9 @@ class CompiledStep:
     Takes NumPy arrays, Python numbers or `Array`s, returns `Array`s. Donated `Array`s must not be used again.
     """
 
-    def __init__(self, executable: Executable) -> None:
+    def __init__(self, executable: Executable, pins: Mapping[str, str] | None = None) -> None:
         self.executable = executable
+        self.pins = pins or {}  # that its program was optimized with
         self.program = executable.lowered.program
         self.placement = executable.lowered.placement
         self._memory = executable.memory
@@ -191,6 +70,13 @@ class CompiledStep:
         self._out_avals = tuple(interned(v.aval.shape, v.aval.dtype) for v in self.program.outputs)
         self._donated = tuple(sorted(self.program.donated))
         self._lock = threading.Lock()
+
+    @property
+    def plan(self) -> Plan:
+        """Where its eqns run, as a value to save and to run again; without predicted times."""
+        machine = self.executable.machine
+        plan = plan_of(self.program, self.placement, machine.describe(), machine.memory, machine.names, self.pins)
+        return attrs.evolve(plan, blas_threads=blas().threads)
 
     @property
     def instructions(self) -> tuple[Any, ...]:
@@ -255,11 +141,19 @@ class CompiledStep:
                 )
 
 
-def compile(program: Program, placement: Placement | Mapping[str, str], machine: Machine) -> CompiledStep:
-    """A step that runs `program` (from `lwps.optimize`) as placed, its hazards proven absent."""
-    if isinstance(placement, Mapping):
+def compile(program: Program, placement: Placement | Mapping[str, str] | Plan, machine: Machine) -> CompiledStep:
+    """A step that runs `program` (from `lwps.optimize`) as placed, its hazards proven absent.
+
+    A `Plan` must be of this program: it was optimized with the pins that the plan was solved with.
+    """
+    pins: Mapping[str, str] = {}
+    if isinstance(placement, Plan):
+        check_is_of(placement, program)
+        pins, placement = placement.pins, placed(placement, program)
+        check_processors(placement, machine.names)
+    elif isinstance(placement, Mapping):
         placement = placement_of(placement, program)
-    return CompiledStep(compile_program(program, placement, machine, memory_of(machine)))
+    return CompiledStep(compile_program(program, placement, machine, memory_of(machine)), pins)
 
 
 # --- jit ----------------------------------------------------------------------------------------
@@ -330,16 +224,21 @@ class Jitted:
             )
         traced = tracing.trace(self.fn, *tracing.unflatten(tree, avals), donate_argnums=self.donate_argnums, **static)
         machine = self.machine or default_machine()
-        program = optimize(traced)
+        program, placement = _planned(traced, self.placement, machine)
         arrays = [np.asarray(x) for x in leaves]
-        executable, receipt = _executable(program, self.placement, machine, arrays)
+        executable, receipt = _executable(program, placement, machine, arrays)
         del arrays  # views of what may be donated
-        entry = self._entries[key] = _Entry(CompiledStep(executable), traced.out_tree, receipt)
+        step = CompiledStep(executable, self._pins)
+        entry = self._entries[key] = _Entry(step, traced.out_tree, receipt)
         return entry
 
     def lower(self, *args: Any, **static: Any) -> Program:
         """The optimized program for these arguments (arrays or avals)."""
-        return optimize(tracing.trace(self.fn, *args, donate_argnums=self.donate_argnums, **static))
+        return optimize(tracing.trace(self.fn, *args, donate_argnums=self.donate_argnums, **static), pins=self._pins)
+
+    @property
+    def _pins(self) -> Mapping[str, str] | None:
+        return self.placement.pins if isinstance(self.placement, Plan) else None
 
     @property
     def receipt(self) -> Receipt | None:
@@ -352,6 +251,18 @@ class Jitted:
         if self._latest is None:
             raise RuntimeError("jit: there is a compiled step only after the first call; call the step once")
         return self._latest.step
+
+
+def _planned(traced: Program, placement: Any, machine: Machine) -> tuple[Program, Any]:
+    """The optimized program, under a `Plan` with its pins and its placement."""
+    if not isinstance(placement, Plan):
+        return optimize(traced), placement
+    found = elsewhere(placement, machine.describe(), machine.memory, blas().threads)
+    program, rows = fit(placement, traced, found)
+    check_processors(rows, machine.names)
+    if found:
+        warnings.warn(f"lwps: the plan was made elsewhere: {'; '.join(found)}; its times are not of here", stacklevel=2)
+    return program, rows
 
 
 def _executable(
@@ -380,15 +291,15 @@ def jit(
     """`fn` traced once for each signature, placed, compiled, and run without tracing from then on.
 
     `placement`: "auto" (measures each single processor and the plans, keeps the fastest and hands over
-    the receipt), a processor's name, a policy's name, a `Placement`, or a function (program, profile) ->
-    placement. `donate_argnums`: arguments whose memory the results take. `static_argnames`: keyword
-    arguments that are part of the signature, hashable. 64-bit arrays become 32-bit; values that do not fit
-    are refused.
+    the receipt), a processor's name, a policy's name, a `Placement`, a `Plan` of this very program, or a function
+    (program, profile) -> placement. `donate_argnums`: arguments whose memory the results take.
+    `static_argnames`: keyword arguments that are part of the signature, hashable. 64-bit arrays become 32-bit;
+    values that do not fit are refused.
     """
     if fn is None:
         return functools.partial(
             jit, placement=placement, donate_argnums=donate_argnums, static_argnames=static_argnames, machine=machine
         )
-    if not (callable(placement) or isinstance(placement, str | Placement)):
-        raise PlanError(f"jit: placement must be a name, a Placement or a function, got {placement!r}")
+    if not (callable(placement) or isinstance(placement, str | Placement | Plan)):
+        raise PlanError(f"jit: placement must be a name, a Placement, a Plan or a function, got {placement!r}")
     return Jitted(fn, placement, donate_argnums, static_argnames, machine)

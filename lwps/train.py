@@ -9,7 +9,8 @@ import attrs
 import numpy as np
 
 from lwps import optim, random
-from lwps.api import Jitted, jit, value_and_grad
+from lwps.api import Jitted, jit
+from lwps.autodiff import value_and_grad
 from lwps.autoplace import Receipt
 from lwps.core import ShapedArray
 from lwps.data import Dataset, batches, eval_batches

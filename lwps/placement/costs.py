@@ -5,17 +5,15 @@ and each other processor that reads any of its results the latency once, and the
 the host spends to start eqns is left out: it overlaps with the work of a queue, and the simulator counts it.
 """
 
-import difflib
-import fnmatch
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
 
 from lwps.core import Program, Var, donation_pairs, storage_roots
-from lwps.plan import Handover, PlanError, Profile
+from lwps.plan import Handover, PlanError, Profile, pinned
 
 HOST = "cpu"  # where inputs arrive and the caller reads outputs
 NOWHERE = -1  # stands for the processor of eqns that are left out
@@ -133,9 +131,9 @@ def handover_s(costs: Costs, flows: Iterable[Flow], at: Sequence[int]) -> float:
 def cost_table(program: Program, profile: Profile, pins: Mapping[str, str] | None = None) -> Costs:
     """The costs of `program` as measured in `profile`.
 
-    `pins` maps an eqn's name, a pattern of names (`fnmatch`: `*/backward/*`) or the exact name of a layer to a
-    processor; later entries win. PlanError if a name is unknown, the profile lacks a measurement, or an eqn is left
-    without a processor.
+    `pins` maps an eqn's name, a pattern of names (`fnmatch`: `*/backward/*`) or the name of a layer, which means all
+    below it too, to a processor; later entries win. PlanError if a name is unknown, the profile lacks a
+    measurement, or an eqn is left without a processor.
     """
     _check_profile(profile)
     runs = np.array([eqn.runs for eqn in program.eqns], bool)
@@ -164,28 +162,6 @@ def _check_runnable(program: Program, profile: Profile, seconds: np.ndarray) -> 
         able = [p for p in profile.processors if np.isfinite(profile.eqn_s(eqn, p))]
         name, where = program.names[k], ", ".join(able) or "no processor"
         raise PlanError(f"placement: {name} must be pinned to a processor that can run it ({where}), got {eqn}")
-
-
-def pinned(program: Program, processors: Sequence[str], pins: Mapping[str, str]) -> dict[int, str]:
-    """Eqn number -> the processor it is pinned to."""
-    found: dict[int, str] = {}
-    for pattern, processor in pins.items():
-        if processor not in processors:
-            known = f"must be pinned to one of {', '.join(processors)}"
-            raise PlanError(f"pins: {pattern!r} {known}, got {processor!r}{did_you_mean(processor, processors)}")
-        rows = enumerate(zip(program.names, program.eqns, strict=True))
-        hits = [k for k, (name, eqn) in rows if pattern in (name, eqn.layer) or fnmatch.fnmatchcase(name, pattern)]
-        if not hits:
-            names = dict.fromkeys((*(eqn.layer for eqn in program.eqns), *program.names))
-            raise PlanError(f"pins: {pattern!r} must match an eqn's name or be a layer{did_you_mean(pattern, names)}")
-        found.update(dict.fromkeys(hits, processor))
-    return found
-
-
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """The end of a message that names what comes nearest to `name`, if anything does."""
-    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
-    return f"; did you mean {', '.join(map(repr, near))}?" if near else ""
 
 
 def _flows(program: Program, runs: np.ndarray) -> tuple[Flow, ...]:

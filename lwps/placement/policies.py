@@ -7,9 +7,9 @@ import attrs
 import numpy as np
 
 from lwps.core import Eqn, Program, Var, storage_roots
-from lwps.placement.costs import NOWHERE, Costs, Flow, cost_table, did_you_mean, handover_s
+from lwps.placement.costs import NOWHERE, Costs, Flow, cost_table, handover_s
 from lwps.placement.mincut import mincut
-from lwps.plan import Placement, PlanError, Profile, check_placement, placement_of
+from lwps.plan import Placement, PlanError, Profile, check_placement, did_you_mean, placement_of
 
 UserPolicy = Callable[[Program, Profile], Placement | Mapping[str, str] | Sequence[str | None]]
 

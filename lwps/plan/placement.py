@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from lwps.core import Program
-from lwps.plan.files import FORMAT, PlanError
+from lwps.plan.files import FORMAT, PlanError, check_header, table, text
 
 
 @attrs.frozen
@@ -28,15 +28,20 @@ class Placement:
 
     def to_json(self, program: Program) -> dict[str, Any]:
         rows = {n: p for n, p in zip(program.names, self.processors, strict=True) if p is not None}
-        return {"format": FORMAT, "program": program.fingerprint, "policy": self.policy, "placement": rows}
+        return {
+            "kind": "placement",
+            "format": FORMAT,
+            "program": program.fingerprint,
+            "policy": self.policy,
+            "placement": rows,
+        }
 
 
 def placement_from_json(data: Mapping[str, Any], program: Program) -> Placement:
     """The placement that `Placement.to_json` wrote; PlanError names what does not fit."""
-    rows = data.get("placement")
-    if data.get("format") != FORMAT or not isinstance(rows, Mapping):
-        raise PlanError(f"placement: must be a JSON object of format {FORMAT}, got format {data.get('format')!r}")
-    return placement_of(rows, program, str(data.get("policy", "by hand")))
+    check_header(data, "placement", ("placement",), ("program", "policy"))
+    rows = table(data["placement"], "placement: placement", text)
+    return placement_of(rows, program, text(data.get("policy", "by hand"), "placement: policy"))
 
 
 def placement_of(rows: Mapping[str, str], program: Program, policy: str = "by hand") -> Placement:

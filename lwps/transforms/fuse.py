@@ -1,7 +1,7 @@
 """Chains of elementwise eqns joined into one eqn each: one kernel, one pass over memory."""
 
 import heapq
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
@@ -14,13 +14,14 @@ MAX_MEMBERS = 32
 MAX_OPERANDS = 24  # devices may allow as few as 1024 bytes of kernel arguments
 
 
-def fuse(program: Program, apart: Collection[str] = ()) -> Program:
+def fuse(program: Program, apart: Collection[str] = (), pins: Mapping[str, str] | None = None) -> Program:
     """Elementwise eqns of one phase and one shape that feed each other, as `fused` eqns.
 
-    Names in `apart` stay eqns of their own (those pinned to a processor). Constants filled with a number are taken
+    Names in `apart` stay eqns of their own. `pins` maps names to processors: eqns of different ones, and those
+    that have one and those that have none, are not joined. Constants filled with a number are taken
     into every chain that reads them.
     """
-    groups = _Groups(program, set(apart))
+    groups = _Groups(program, set(apart), pins or {})
     for k in range(len(program.eqns)):
         groups.add(k)
     return _emit(program, groups)
@@ -35,8 +36,9 @@ class _Group:
 class _Groups:
     """The partition of a program's eqns into chains, grown one eqn at a time."""
 
-    def __init__(self, program: Program, apart: set[str]) -> None:
+    def __init__(self, program: Program, apart: set[str], pins: Mapping[str, str]) -> None:
         self.program = program
+        self.pins = [pins.get(name) for name in program.names]
         self.apart = apart
         self.groups: list[_Group] = []
         self.group_of: dict[int, int] = {}
@@ -68,6 +70,7 @@ class _Groups:
         return (
             self._joinable(b[0])
             and first.phase == second.phase
+            and self.pins[a[0]] == self.pins[b[0]]
             and first.outs[0].aval.shape == second.outs[0].aval.shape
             and len(a) + len(b) <= MAX_MEMBERS
             and self._operands([*a, *b]) <= MAX_OPERANDS
