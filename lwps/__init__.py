@@ -9,6 +9,7 @@ from lwps.checkpoint import CheckpointError, load, load_metadata, save
 from lwps.core import Primitive, Program, ShapedArray, check_program
 from lwps.ops import random
 from lwps.ops.custom import custom_vjp
+from lwps.ops.dynamic import dynamic_slice, dynamic_update_slice
 from lwps.ops.elementwise import stop_gradient
 from lwps.ops.gather import one_hot
 from lwps.ops.scatter import segment_sum
@@ -43,6 +44,8 @@ __all__ = [
     "compile",
     "custom_vjp",
     "default_machine",
+    "dynamic_slice",
+    "dynamic_update_slice",
     "environment",
     "export",
     "grad",

@@ -1,7 +1,7 @@
 // What gathers and scatter-adds share.
 
 // The row that an index names; negative if there is none.
-inline int place(int index, int n)
+static int place(int index, int n)
 {
     const int row = index < 0 ? index + n : index;
     return row < n ? row : -1;

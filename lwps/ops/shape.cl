@@ -20,6 +20,9 @@
 #define LOOPS \
     int n1, int n2, int n3, int n4, int n5, int t0, int t1, int t2, int t3, int t4, \
     int t5, int f0, int f1, int f2, int f3, int f4, int f5, int to_start, int from_start
+#define LOOPS_GIVEN \
+    n1, n2, n3, n4, n5, t0, t1, t2, t3, t4, t5, f0, f1, f2, f3, f4, f5, to_start, \
+    from_start
 
 // Moves `to` and `from` to where row `row` of the innermost loop begins.
 #define SEEK(row) \
@@ -32,9 +35,9 @@
              + (long)i3 * f3 + (long)i4 * f4; \
     }
 
-kernel __attribute__((reqd_work_group_size(1, 1, 1)))
-void copy_rows(global TYPE *out, global const TYPE *x, LOOPS, int total, int per_item,
-               int segments)
+// A CPU work-item: `per_item` segments of the innermost loop.
+static void copy_some_rows(global TYPE *out, global const TYPE *x, LOOPS, int total,
+                           int per_item, int segments)
 {
     const int first = get_global_id(0) * per_item, last = min(first + per_item, total);
     const int length = (n5 + segments - 1) / segments;
@@ -49,7 +52,8 @@ void copy_rows(global TYPE *out, global const TYPE *x, LOOPS, int total, int per
     }
 }
 
-kernel void copy_each(global TYPE *out, global const TYPE *x, LOOPS, int total)
+// A GPU work-item: one element.
+static void copy_one(global TYPE *out, global const TYPE *x, LOOPS, int total)
 {
     const int k = get_global_id(0);
     if (k >= total)
@@ -58,6 +62,18 @@ kernel void copy_each(global TYPE *out, global const TYPE *x, LOOPS, int total)
     global const TYPE *from;
     SEEK(k / n5)
     to[(long)(k % n5) * TO_STEP] = from[(long)(k % n5) * FROM_STEP];
+}
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void copy_rows(global TYPE *out, global const TYPE *x, LOOPS, int total, int per_item,
+               int segments)
+{
+    copy_some_rows(out, x, LOOPS_GIVEN, total, per_item, segments);
+}
+
+kernel void copy_each(global TYPE *out, global const TYPE *x, LOOPS, int total)
+{
+    copy_one(out, x, LOOPS_GIVEN, total);
 }
 
 kernel void fill(global TYPE *out, TYPE value, int total, int per_item)

@@ -73,7 +73,7 @@ def copy_launch(device: Device, out: Operand, x: Operand, loops: Loops) -> tuple
     sizes = (1,) * fill + loops.sizes
     steps = ((0,) * fill + loops.to_steps, (0,) * fill + loops.from_steps)
     rows, inner = math.prod(sizes[:-1]), sizes[-1]
-    options = _type(x) + (" -DCONTIGUOUS" if loops.to_steps[-1] == loops.from_steps[-1] == 1 else "")
+    options = type_option(x) + (" -DCONTIGUOUS" if loops.to_steps[-1] == loops.from_steps[-1] == 1 else "")
     numbers = (*sizes[1:], *steps[0], *steps[1], loops.to, loops.start)
     if device.type == "cpu":
         segments = -(-inner // BLOCK)
@@ -88,7 +88,8 @@ def _launch(kernel: str, items: int, local: int, arrays: Sequence[Operand], numb
     return Launch(kernel, (items,), (local,), (*arrays, *map(np.int32, numbers)), options)
 
 
-def _type(x: Operand) -> str:
+def type_option(x: Operand) -> str:
+    """The build option with the type of elements that are only moved."""
     return f"-DTYPE={'uchar' if x.dtype.itemsize == 1 else 'uint'}"
 
 
@@ -224,7 +225,7 @@ def _tiles(device: Device, out: Operand, x: Operand, loops: Loops) -> Launch:
 
 
 def _tile_options(x: Operand, rows: int, columns: int) -> str:
-    return f"{_type(x)} -DTILE_A={rows} -DTILE_B={columns}"
+    return f"{type_option(x)} -DTILE_A={rows} -DTILE_B={columns}"
 
 
 transpose_p = Primitive(
@@ -356,7 +357,7 @@ def _pad_launch(
     bits = np.asarray(value, x.dtype).reshape(1).view(np.uint8 if x.dtype.itemsize == 1 else np.uint32)[0]
     per_item = BLOCK if device.type == "cpu" else 1
     numbers = (bits, np.int32(out.size), np.int32(per_item))
-    fill = Launch("fill", (-(-out.size // per_item),), None, (out, *numbers), _type(x))
+    fill = Launch("fill", (-(-out.size // per_item),), None, (out, *numbers), type_option(x))
     return (fill, *copy_launch(device, out, x, _pad_loops(x.aval, value=value, **limits)))
 
 
