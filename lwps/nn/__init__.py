@@ -9,7 +9,7 @@ from lwps.nn.dropout import dropout
 from lwps.nn.embedding import embedding
 from lwps.nn.layer import Layer, stateless
 from lwps.nn.linear import linear
-from lwps.nn.norm import layer_norm, rms_norm
+from lwps.nn.norm import group_norm, instance_norm, layer_norm, rms_norm
 from lwps.nn.pool import flatten, global_avg_pool, max_pool
 
 __all__ = [
@@ -20,7 +20,9 @@ __all__ = [
     "embedding",
     "flatten",
     "global_avg_pool",
+    "group_norm",
     "initializers",
+    "instance_norm",
     "layer_norm",
     "linear",
     "max_pool",

@@ -5,7 +5,8 @@ from typing import Any
 
 from lwps.core import ShapedArray, aval_of
 from lwps.nn.layer import Layer, check_floats, layer_of
-from lwps.ops import layer_norm as ops
+from lwps.ops import group_norm as groups_of_channels
+from lwps.ops import layer_norm as rows
 from lwps.ops.elementwise import full
 
 
@@ -16,7 +17,7 @@ def layer_norm(axis: int | Sequence[int] = -1, eps: float = 1e-5, scale: bool = 
     """
 
     def apply(x: Any, params: Any) -> Any:
-        return ops.layer_norm(x, params.get("scale"), params.get("bias"), axis, eps)
+        return rows.layer_norm(x, params.get("scale"), params.get("bias"), axis, eps)
 
     return _normalisation("layer_norm", apply, lambda shape: _last(shape, axis), scale, bias)
 
@@ -28,9 +29,31 @@ def rms_norm(axis: int | Sequence[int] = -1, eps: float = 1e-5, scale: bool = Tr
     """
 
     def apply(x: Any, params: Any) -> Any:
-        return ops.rms_norm(x, params.get("scale"), axis, eps)
+        return rows.rms_norm(x, params.get("scale"), axis, eps)
 
     return _normalisation("rms_norm", apply, lambda shape: _last(shape, axis), scale, False)
+
+
+def group_norm(groups: int, eps: float = 1e-5, scale: bool = True, bias: bool = True) -> Layer:
+    """x[N, ..., C] -> y: mean 0 and variance 1 in each of so many groups of channels of each example.
+
+    Params: `scale[C]`, which begins as ones, and `bias[C]`, as zeros (Wu, He, ECCV 2018).
+    """
+
+    def apply(x: Any, params: Any) -> Any:
+        return groups_of_channels.group_norm(x, groups, params.get("scale"), params.get("bias"), eps)
+
+    return _normalisation("group_norm", apply, lambda shape: shape[-1:], scale, bias)
+
+
+def instance_norm(eps: float = 1e-5, scale: bool = True, bias: bool = True) -> Layer:
+    """x[N, ..., C] -> y: `group_norm` with a group for each channel (Ulyanov, Vedaldi, Lempitsky 2016)."""
+
+    def apply(x: Any, params: Any) -> Any:
+        groups = max(1, aval_of(x).shape[-1])
+        return groups_of_channels.group_norm(x, groups, params.get("scale"), params.get("bias"), eps)
+
+    return _normalisation("instance_norm", apply, lambda shape: shape[-1:], scale, bias)
 
 
 def _last(shape: tuple[int, ...], axis: int | Sequence[int]) -> tuple[int, ...]:

@@ -1,16 +1,13 @@
 """Batch normalisation: moments from fixed chunks of rows, combined in order, then one pass that applies them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lwps.core import Alias, Cost, Device, Host, Launch, Operand, Primitive, ShapedArray, Split, Variant, aval_of
 from lwps.ops.elementwise import FLOATS, add, broadcast_to, mul, rsqrt, sub
-
-COLUMNS = 64  # channels a CPU work-item takes: eight vectors of eight floats
-GROUP = 64  # work-items a group on a GPU, each with one channel
-GPU_ROWS = 8  # rows a GPU work-item takes where the order of sums is not at stake
+from lwps.ops.moments import applied, chunk_rows, each_column, form_of, tiles
 
 
 def batch_norm(x: Any, scale: Any, bias: Any, eps: float = 1e-5) -> tuple[Any, Any, Any]:
@@ -39,19 +36,10 @@ def _rows(x: ShapedArray) -> tuple[int, int]:
     return (x.size // channels if channels else 0), channels
 
 
-def chunk_rows(rows: int) -> int:
-    """Rows that are summed one after the other: of the shape only, so that every processor count sums alike."""
-    return min(max(64, -(-rows // 256)), 512)
-
-
-def _chunks(x: ShapedArray) -> int:
-    rows, _ = _rows(x)
-    return -(-rows // chunk_rows(rows))
-
-
 def _partials(x: ShapedArray) -> ShapedArray:
     """One sum for each chunk and channel."""
-    return ShapedArray((_chunks(x), x.shape[-1]), x.dtype)
+    form = form_of(x)
+    return ShapedArray((form.chunks, form.channels), x.dtype)
 
 
 def _block(x: ShapedArray) -> ShapedArray:
@@ -181,11 +169,14 @@ def _batch_norm_launch(
 ) -> tuple[Launch, ...]:
     (y, mean, var), (x, scale, bias) = outs, ins
     means, m2s, gain = scratch
-    launch = _launcher(device, x.aval)
-    return launch(
-        ("chunk_moments", (means, m2s, x)),
-        ("combine_moments", (mean, var, gain, means, m2s, x, scale), np.float32(eps)),
-        ("normalise", (y, x, mean, gain, bias)),
+    form = form_of(x.aval)
+    if form.empty:
+        return ()
+    sums = (mean, var, gain, means, m2s, x, scale, *form.sizes, np.float32(eps))
+    return (
+        tiles(device, form, "chunk_moments", (means, m2s, x)),
+        each_column(device, form, "combine_moments", sums),
+        applied(device, form, "normalise", (y, x, mean, gain, bias)),
     )
 
 
@@ -199,27 +190,6 @@ def _batch_norm_host_scratch(
     x: ShapedArray, scale: ShapedArray, bias: ShapedArray, *, eps: float
 ) -> tuple[ShapedArray, ...]:
     return _block(x), _partials(x), _partials(x)
-
-
-def _launcher(device: Device, x: ShapedArray) -> Callable[..., tuple[Launch, ...]]:
-    """Of the three launches that every rule here has: chunks, combine, apply."""
-    (rows, channels), chunk = _rows(x), chunk_rows(_rows(x)[0])
-    columns, group = (COLUMNS, 1) if device.type == "cpu" else (1, min(GROUP, device.max_work_group_size))
-    apply_rows = chunk if device.type == "cpu" else GPU_ROWS
-    blocks = -(-channels // columns)
-    options = f"-DCOLUMNS={columns} -DGROUP={group}"
-
-    def launch(*three: tuple[Any, ...]) -> tuple[Launch, ...]:
-        if rows * channels == 0:
-            return ()
-        tiles = blocks * -(-rows // chunk), blocks, blocks * -(-rows // apply_rows)
-        sizes = (rows, channels, chunk), (rows, channels, chunk), (rows, channels, apply_rows)
-        return tuple(
-            Launch(name, (-(-n // group) * group,), (group,), (*args, *map(np.int32, size), *more), options)
-            for (name, args, *more), n, size in zip(three, tiles, sizes, strict=True)
-        )
-
-    return launch
 
 
 def _batch_norm_split(x: ShapedArray, *others: ShapedArray, eps: float) -> tuple[Split, ...]:
@@ -305,11 +275,14 @@ def _vjp_launch(
 ) -> tuple[Launch, ...]:
     (dx, dscale, dbias), (ct, x, scale, mean, var) = outs, ins
     ct_sums, dots, coefficients = scratch
-    launch = _launcher(device, x.aval)
-    return launch(
-        ("chunk_products", (ct_sums, dots, ct, x, mean)),
-        ("combine_products", (dscale, dbias, coefficients, ct_sums, dots, scale, var), np.float32(eps)),
-        ("normalise_vjp", (dx, ct, x, mean, coefficients)),
+    form = form_of(x.aval)
+    if form.empty:
+        return ()
+    sums = (dscale, dbias, coefficients, ct_sums, dots, scale, var, *form.sizes, np.float32(eps))
+    return (
+        tiles(device, form, "chunk_products", (ct_sums, dots, ct, x, mean)),
+        each_column(device, form, "combine_products", sums),
+        applied(device, form, "normalise_vjp", (dx, ct, x, mean, coefficients)),
     )
 
 

@@ -19,6 +19,8 @@ LAYERS = {
     "batch_norm of rows": (nn.batch_norm(), ROWS),
     "layer_norm": (nn.layer_norm(), ROWS),
     "layer_norm of images": (nn.layer_norm(axis=(-3, -2, -1), bias=False), IMAGES),
+    "group_norm": (nn.group_norm(3), IMAGES),
+    "instance_norm": (nn.instance_norm(), IMAGES),
     "rms_norm": (nn.rms_norm(), ROWS),
     "relu": (nn.relu(), IMAGES),
     "tanh": (nn.tanh(), ROWS),

@@ -72,6 +72,12 @@ def test_init_can_be_traced():
         (nn.batch_norm(), ShapedArray((2, 3), "int32"), r"batch_norm: x must be float32 or float64, got int32\[2,3\]"),
         (nn.layer_norm(), ShapedArray((), "float32"), r"layer_norm: x must have at least one axis, got float32\[\]"),
         (nn.layer_norm(), ShapedArray((2, 3), "int32"), r"layer_norm: x must be float32 or float64, got int32\[2,3\]"),
+        (nn.group_norm(2), ShapedArray((4,), "float32"), r"group_norm: x must have a batch axis .* got float32\[4\]"),
+        (
+            nn.instance_norm(),
+            ShapedArray((2, 3), "int32"),
+            r"instance_norm: x must be float32 or float64, got int32\[2,3\]",
+        ),
         (nn.rms_norm(), ShapedArray((2, 3), "uint8"), r"rms_norm: x must be float32 or float64, got uint8\[2,3\]"),
         (nn.flatten(), ShapedArray((), "float32"), r"flatten: x must have a batch axis, got float32\[\]"),
         (nn.max_pool(2), ROWS, r"max_pool: .* got float32\[4,7\]"),
