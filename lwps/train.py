@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -13,7 +13,7 @@ from lwps.api import Jitted, jit
 from lwps.autodiff import value_and_grad
 from lwps.autoplace import Receipt
 from lwps.core import ShapedArray
-from lwps.data import Dataset, batches, eval_batches
+from lwps.data import Dataset, eval_batches
 from lwps.nn import Layer
 from lwps.runtime.machine import Machine
 
@@ -124,7 +124,8 @@ def train(
     steps = settings.steps or settings.epochs * per_epoch
     losses: list[float] = []
     begin = time.perf_counter()
-    for n, (images, labels) in enumerate(_forever(dataset, settings, steps)):
+    for n in range(steps):
+        images, labels = dataset.batch(n, settings.batch, settings.seed)
         lr = np.float32(cosine(n, steps, settings.lr))
         params, state, opt_state, loss, right = step(params, state, opt_state, images, labels, lr)
         losses.append(float(loss))
@@ -136,17 +137,6 @@ def train(
     accuracy = evaluate(model, params, state, dataset, settings, machine)
     rate = (steps - 1) * settings.batch / max(train_s, 1e-9)
     return Result(tuple(losses), accuracy, rate, train_s, step.receipt, step, params, state)
-
-
-def _forever(dataset: Dataset, settings: Settings, steps: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    done = epoch = 0
-    while done < steps:
-        for batch in batches(dataset, settings.batch, settings.seed, epoch):
-            yield batch
-            done += 1
-            if done == steps:
-                return
-        epoch += 1
 
 
 def evaluate(
