@@ -16,11 +16,12 @@ from lwps.export.elementwise import ELEMENTWISE
 from lwps.export.graph import Emitter, Graph, NoForm
 from lwps.export.inference import Inference, infer
 from lwps.export.layers import LAYERS
+from lwps.export.picks import PICKS
 from lwps.tree import paths
 
 __all__ = ["Emitter", "NoForm", "to_onnx"]
 
-BUILDERS: Mapping[Primitive, Callable[..., None]] = ELEMENTWISE | ARRAYS | LAYERS
+BUILDERS: Mapping[Primitive, Callable[..., None]] = ELEMENTWISE | ARRAYS | PICKS | LAYERS
 
 
 def to_onnx(

@@ -8,11 +8,11 @@ import numpy as np
 from lwps.core import Eqn, Primitive, Var
 from lwps.export.elementwise import Builder
 from lwps.export.graph import Axes, Emitter, NoForm
-from lwps.export.inference import Dim, Shape
-from lwps.ops import concatenate, gather, reduce, shape
+from lwps.export.inference import Dim, Shape, Size
+from lwps.ops import concatenate, flip, reduce, shape
 from lwps.ops.elementwise import div_p
 
-LAST = np.iinfo(np.int64).max  # an end for Slice: as far as the axis goes
+FIRST, LAST = (int(n) for n in (np.iinfo(np.int64).min, np.iinfo(np.int64).max))  # ends for Slice: as far as it goes
 
 
 def _reshape(emit: Emitter, eqn: Eqn, *, shape: Shape) -> None:
@@ -34,8 +34,7 @@ def _slice(emit: Emitter, eqn: Eqn, *, start: Shape, stop: Shape, strides: Shape
     if not rows:
         emit.same(eqn.outs[0], x)
         return
-    limits = [emit.sizes(column) for column in zip(*rows, strict=True)]
-    emit.put(eqn.outs[0], emit.node("Slice", emit.get(x, form), *limits), form)
+    emit.put(eqn.outs[0], _sliced(emit, emit.get(x, form), rows), form)
 
 
 def _pad(emit: Emitter, eqn: Eqn, *, low: Shape, high: Shape, interior: Shape, value: float) -> None:
@@ -55,43 +54,24 @@ def _concatenate(emit: Emitter, eqn: Eqn, *, axis: int) -> None:
     emit.put(eqn.outs[0], name, form)
 
 
-# --- picks ----------------------------------------------------------------------------------------------
+def _flip(emit: Emitter, eqn: Eqn, *, axes: Axes) -> None:
+    (x,) = eqn.ins
+    form = emit.form(x)
+    rows = [(-1, FIRST, form.index(a), -1) for a in axes]
+    emit.put(eqn.outs[0], _sliced(emit, emit.get(x, form), rows), form)
 
 
-def _take(emit: Emitter, eqn: Eqn, *, axis: int, fill: float) -> None:
-    x, indices = eqn.ins
-    spread = (1,) * axis + emit.shape(indices) + (1,) * (x.aval.ndim - axis - 1)
-    _pick(emit, eqn, "Gather", axis, fill, spread)
+def _roll(emit: Emitter, eqn: Eqn, *, axis: int, shift: int) -> None:
+    (x,) = eqn.ins
+    form = emit.form(x)
+    name, stored = emit.get(x, form), form.index(axis)
+    parts = _sliced(emit, name, [(-shift, LAST, stored, 1)]), _sliced(emit, name, [(0, -shift, stored, 1)])
+    emit.put(eqn.outs[0], emit.node("Concat", *parts, axis=stored), form)
 
 
-def _take_along_axis(emit: Emitter, eqn: Eqn, *, axis: int, fill: float) -> None:
-    _pick(emit, eqn, "GatherElements", axis, fill, None)
-
-
-def _pick(emit: Emitter, eqn: Eqn, op: str, axis: int, fill: float, spread: Shape | None) -> None:
-    """`op` picks; where the user said what stands for rows that are not there, it picks some row and drops it.
-
-    Otherwise an index of no row is the runtime's error. `spread`: how the indices broadcast with the result.
-    """
-    x, indices = eqn.ins
-    array, places, n = emit.get(x), emit.get(indices), emit.shape(x)[axis]
-    if _is_default(fill, x.aval.dtype) or isinstance(n, Dim):
-        emit.put(eqn.outs[0], emit.node(op, array, places, axis=axis))
-        return
-    end = emit.constant(n, dtype=np.int32)
-    zero = emit.constant(0, dtype=np.int32)
-    places = emit.node("Where", emit.node("Less", places, zero), emit.node("Add", places, end), places)
-    inside = emit.node("And", emit.node("GreaterOrEqual", places, zero), emit.node("Less", places, end))
-    picked = emit.node(op, array, emit.node("Where", inside, places, zero), axis=axis)
-    inside = inside if spread in (None, emit.shape(indices)) else emit.reshaped(inside, spread)
-    emit.put(eqn.outs[0], emit.node("Where", inside, picked, emit.constant(fill, dtype=x.aval.dtype)))
-
-
-def _is_default(fill: float, dtype: np.dtype) -> bool:
-    """Whether this is what stands where there is no row because the user said nothing."""
-    if dtype.kind == "f":
-        return math.isnan(fill)
-    return fill is True if dtype.kind == "b" else fill == (np.iinfo(dtype).min or np.iinfo(dtype).max)
+def _sliced(emit: Emitter, name: str, rows: Sequence[tuple[Size, Size, int, Size]]) -> str:
+    """The tensor `name` cut by (start, end, stored axis, step), as Slice takes them."""
+    return emit.node("Slice", name, *(emit.sizes(column) for column in zip(*rows, strict=True)))
 
 
 # --- reductions -----------------------------------------------------------------------------------------
@@ -153,8 +133,8 @@ ARRAYS: dict[Primitive, Builder] = {
     shape.slice_p: _slice,
     shape.pad_p: _pad,
     concatenate.concatenate_p: _concatenate,
-    gather.take_p: _take,
-    gather.take_along_axis_p: _take_along_axis,
+    flip.flip_p: _flip,
+    flip.roll_p: _roll,
     reduce.reduce_sum_p: _sum,
     reduce.reduce_max_p: _max,
     reduce.argmax_p: _argmax,

@@ -1,12 +1,15 @@
-"""Products, convolutions, pools and softmax as ONNX operators. Images are stored as NCHW between them."""
+"""Products, convolutions, pools, norms and softmax as ONNX operators. Images are stored as NCHW between them."""
 
 from typing import Any
+
+import numpy as np
 
 from lwps.core import Eqn, Primitive, Var
 from lwps.export.affine import is_per_channel
 from lwps.export.elementwise import Builder
 from lwps.export.graph import Axes, Emitter, NoForm
-from lwps.ops import conv, matmul, pool, softmax
+from lwps.export.inference import Size
+from lwps.ops import conv, layer_norm, matmul, pool, softmax
 from lwps.ops.elementwise import add_p
 from lwps.ops.windows import Windows
 
@@ -16,7 +19,7 @@ OIHW = (3, 2, 0, 1)  # of weights HWIO
 Pair = tuple[int, int]
 
 
-def _shift_behind(emit: Emitter, eqn: Eqn, channels: int) -> tuple[Var, list[str]]:
+def _shift_behind(emit: Emitter, eqn: Eqn, channels: Size) -> tuple[Var, list[str]]:
     """The value that an operator with a bias makes, and the bias: of an addition of known numbers a channel, if that
     alone reads the result.
     """
@@ -74,19 +77,9 @@ def _conv2d_input_vjp(emit: Emitter, eqn: Eqn, *, input_hw: Pair, groups: int, *
 def _matmul(emit: Emitter, eqn: Eqn, *, transpose_x: bool, transpose_y: bool) -> None:
     x, y = eqn.ins
     ins = [emit.get(x, _turned(x, transpose_x)), emit.get(y, _turned(y, transpose_y))]
-    out, bias = (
-        _shift_behind(emit, eqn, y.aval.shape[-2 if transpose_y else -1])
-        if both_matrices(x, y)
-        else (
-            eqn.outs[0],
-            [],
-        )
-    )
+    both_matrices = x.aval.ndim == y.aval.ndim == 2
+    out, bias = _shift_behind(emit, eqn, emit.shape(eqn.outs[0])[-1]) if both_matrices else (eqn.outs[0], [])
     emit.put(out, emit.node("Gemm" if bias else "MatMul", *ins, *bias))
-
-
-def both_matrices(x: Var, y: Var) -> bool:
-    return x.aval.ndim == y.aval.ndim == 2
 
 
 def _turned(x: Var, transpose: bool) -> Axes:
@@ -112,11 +105,27 @@ def _rows(op: str) -> Builder:
     return build
 
 
+def _layer_norm(emit: Emitter, eqn: Eqn, *, eps: float) -> None:
+    ins = [emit.get(v) for v in eqn.ins]
+    emit.put(eqn.outs[0], emit.node("LayerNormalization", *ins, axis=-1, epsilon=eps))
+
+
+def _rms_norm(emit: Emitter, eqn: Eqn, *, eps: float) -> None:
+    """x / sqrt(mean(x^2) + eps) * scale; an operator of its own comes with opset 23."""
+    x, scale = (emit.get(v) for v in eqn.ins)
+    last = emit.constant([-1], dtype=np.int64)
+    square = emit.node("ReduceMean", emit.node("Mul", x, x), last, keepdims=1)
+    root = emit.node("Sqrt", emit.node("Add", square, emit.constant(eps, dtype=eqn.ins[0].aval.dtype)))
+    emit.put(eqn.outs[0], emit.node("Mul", emit.node("Div", x, root), scale))
+
+
 LAYERS: dict[Primitive, Builder] = {
     conv.conv2d_p: _conv2d,
     conv.conv2d_input_vjp_p: _conv2d_input_vjp,
     matmul.matmul_p: _matmul,
     pool.max_pool_p: _max_pool,
+    layer_norm.layer_norm_p: _layer_norm,
+    layer_norm.rms_norm_p: _rms_norm,
     softmax.softmax_p: _rows("Softmax"),
     softmax.log_softmax_p: _rows("LogSoftmax"),
 }

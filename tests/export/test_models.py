@@ -243,6 +243,9 @@ def test_everything_without_an_onnx_form_is_listed():
 def test_params_without_an_onnx_form_say_why():
     with pytest.raises(ValueError, match=r"none for pad \(forward/pad#0: interior=\(1,\) puts elements between"):
         to_onnx(lambda x: shape.pad(x, (0,), (0,), interior=(1,)), ShapedArray((3,), "float32"))
+    with pytest.raises(ValueError, match="none for scatter_add .* rows of a batch of any size are added up"):
+        to_onnx(lambda x: lwps.segment_sum(x, elementwise.full((x.shape[0],), 0, "int32"), 2),
+                ShapedArray((3, 2), "float32"), dynamic_batch=True)  # fmt: skip
     with pytest.raises(ValueError, match="the places of its maxima are read"):
         to_onnx(lwps.grad(lambda x: pool.max_pool(x, 2).sum()), ShapedArray((1, 4, 4, 1), "float32"))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import lwps
 import lwps.numpy as lnp
-from lwps.ops import conv, elementwise, pool, shape, softmax
+from lwps.ops import conv, elementwise, layer_norm, pool, scatter, shape, softmax
 from lwps.ops.concatenate import concatenate
 from lwps.ops.matmul import matmul_p
 from tests.export.agreement import agrees, exported, images, normals, operators, run
@@ -136,6 +136,23 @@ def test_picks(axis, x):
         run(exported(lambda w, i: lnp.take(w, i, axis), any_, weights=(x,)), any_)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_sums_by_index(axis):
+    """An index of no row is left out."""
+    x = normals(4, 4, 4)
+    agrees(lambda x, i: lwps.segment_sum(x, i, 3), x, np.int32([2, -1, 3, 0]))
+    params = {"axis": axis, "size": 3}
+    fn = lambda x, i: scatter.scatter_add_p.bind(x, i, **params)[0]
+    agrees(fn, normals(2, 4, 4, 3).swapaxes(3, axis), np.int32([2, -1, 3]))
+    along = lambda x, i: scatter.scatter_add_along_axis_p.bind(x, i, **params)[0]
+    agrees(along, x, np.int32(np.arange(64).reshape(4, 4, 4) % 5 - 1))
+
+
+def test_orders_of_elements():
+    agrees(lambda x: (lnp.flip(x, 1), lnp.flip(x), lnp.roll(x, (2, -1), (1, 3)), lnp.roll(x, 5)), images())
+    agrees(lambda x: lnp.roll(lnp.flip(pool.max_pool(x, 2), (0, 2)), 1, 2), images(), dynamic=True)
+
+
 def test_one_hot():
     agrees(lambda i: lwps.one_hot(i, 4), np.int32([0, 3, -1, 4]))
 
@@ -228,3 +245,10 @@ def test_the_mean_of_an_image_is_one_operator():
 def test_rows(fn, axis):
     agrees(lambda x: fn(x, axis), 50 * normals(3, 4, 5), atol=1e-5)
     agrees(lambda x: fn(pool.max_pool(x, 1), axis), images(), atol=1e-5)
+
+
+@pytest.mark.parametrize("fn", [layer_norm.layer_norm, layer_norm.rms_norm], **by_name)
+def test_norms(fn):
+    agrees(lambda x: fn(x * 3 + 1), normals(3, 4, 5), rtol=1e-4, atol=1e-5)
+    agrees(lambda s, x: fn(x, s, axis=(-2, -1), eps=1e-3), normals(3, 4, 5), weights=(normals(4, 5),), rtol=1e-4)
+    agrees(lambda x: fn(pool.max_pool(x, 1)), images(), dynamic=True, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,88 @@
+"""Gathers and scatter-adds by integer indices, as ONNX operators."""
+
+import math
+
+import numpy as np
+
+from lwps.core import Eqn, Primitive
+from lwps.export.elementwise import Builder
+from lwps.export.graph import Emitter, NoForm
+from lwps.export.inference import Dim, Shape, Size
+from lwps.ops import gather, scatter
+
+
+def _take(emit: Emitter, eqn: Eqn, *, axis: int, fill: float) -> None:
+    x, indices = eqn.ins
+    spread = (1,) * axis + emit.shape(indices) + (1,) * (x.aval.ndim - axis - 1)
+    _pick(emit, eqn, "Gather", axis, fill, spread)
+
+
+def _take_along_axis(emit: Emitter, eqn: Eqn, *, axis: int, fill: float) -> None:
+    _pick(emit, eqn, "GatherElements", axis, fill, None)
+
+
+def _pick(emit: Emitter, eqn: Eqn, op: str, axis: int, fill: float, spread: Shape | None) -> None:
+    """`op` picks; where the user said what stands for rows that are not there, it picks some row and drops it.
+
+    Otherwise an index of no row is the runtime's error. `spread`: how the indices broadcast with the result.
+    """
+    x, indices = eqn.ins
+    array, places, n = emit.get(x), emit.get(indices), emit.shape(x)[axis]
+    if _is_default(fill, x.aval.dtype) or isinstance(n, Dim):
+        emit.put(eqn.outs[0], emit.node(op, array, places, axis=axis))
+        return
+    places, inside = _rows(emit, places, n)
+    picked = emit.node(op, array, emit.node("Where", inside, places, emit.constant(0, dtype=np.int32)), axis=axis)
+    inside = inside if spread in (None, emit.shape(indices)) else emit.reshaped(inside, spread)
+    emit.put(eqn.outs[0], emit.node("Where", inside, picked, emit.constant(fill, dtype=x.aval.dtype)))
+
+
+def _rows(emit: Emitter, places: str, n: int) -> tuple[str, str]:
+    """Row numbers from 0 where `places` counts from the end, and whether each is one of `n`."""
+    end, zero = emit.constant(n, dtype=np.int32), emit.constant(0, dtype=np.int32)
+    places = emit.node("Where", emit.node("Less", places, zero), emit.node("Add", places, end), places)
+    return places, emit.node("And", emit.node("GreaterOrEqual", places, zero), emit.node("Less", places, end))
+
+
+def _is_default(fill: float, dtype: np.dtype) -> bool:
+    """Whether this is what stands where there is no row because the user said nothing."""
+    if dtype.kind == "f":
+        return math.isnan(fill)
+    return fill is True if dtype.kind == "b" else fill == (np.iinfo(dtype).min or np.iinfo(dtype).max)
+
+
+def _scatter_add(emit: Emitter, eqn: Eqn, *, axis: int, size: int) -> None:
+    """The rows of x, whose axes from `axis` on are those of the indices, added up by their index."""
+    x, indices = eqn.ins
+    sizes, count = emit.shape(x), indices.aval.ndim
+    known = [n for n in emit.shape(indices) if isinstance(n, int)]
+    if len(known) < count:
+        raise NoForm("rows of a batch of any size are added up")
+    rows = (*sizes[:axis], math.prod(known), *sizes[axis + count :])
+    places = emit.reshaped(emit.get(indices), [n if k == axis else 1 for k, n in enumerate(rows)])
+    places = emit.node("Expand", places, emit.sizes(rows))
+    _add_up(emit, eqn, emit.reshaped(emit.get(x), rows), places, rows, axis, size)
+
+
+def _scatter_add_along_axis(emit: Emitter, eqn: Eqn, *, axis: int, size: int) -> None:
+    x, indices = eqn.ins
+    _add_up(emit, eqn, emit.get(x), emit.get(indices), emit.shape(x), axis, size)
+
+
+def _add_up(emit: Emitter, eqn: Eqn, x: str, places: str, shape: Shape, axis: int, size: int) -> None:
+    """`x` added up along `axis` by `places`; an index of no row adds to one more, which is cut off."""
+    places, inside = _rows(emit, places, size)
+    places = emit.node("Where", inside, places, emit.constant(size, dtype=np.int32))
+    sizes: list[Size] = [size + 1 if k == axis else n for k, n in enumerate(shape)]
+    zeros = emit.node("ConstantOfShape", emit.sizes(sizes), value=np.zeros(1, eqn.outs[0].aval.dtype))
+    sums = emit.node("ScatterElements", zeros, places, x, axis=axis, reduction="add")
+    limits = (emit.constant([n], dtype=np.int64) for n in (0, size, axis))
+    emit.put(eqn.outs[0], emit.node("Slice", sums, *limits))
+
+
+PICKS: dict[Primitive, Builder] = {
+    gather.take_p: _take,
+    gather.take_along_axis_p: _take_along_axis,
+    scatter.scatter_add_p: _scatter_add,
+    scatter.scatter_add_along_axis_p: _scatter_add_along_axis,
+}
