@@ -23,6 +23,14 @@ __all__ = ["Emitter", "NoForm", "to_onnx"]
 
 BUILDERS: Mapping[Primitive, Callable[..., None]] = ELEMENTWISE | ARRAYS | PICKS | LAYERS
 
+RANDOM = "random numbers"
+NO_FORM: Mapping[str, str] = {  # primitives that inference does not need, and what they are there for
+    "batch_norm": "moments of the batch",
+    "softmax_cross_entropy": "a loss",
+    **dict.fromkeys(("random_bits", "random_block", "bits_to_uniform", "bits_to_symmetric", "bits_to_range"), RANDOM),
+    **dict.fromkeys(("tail_log", "normal_quantile"), RANDOM),
+}
+
 
 def to_onnx(
     fn: Callable[..., Any] | Program,
@@ -69,7 +77,8 @@ def emit(inference: Inference, output_names: Sequence[str], builders: Mapping[Pr
     refused: dict[str, str] = {}
     for name, eqn in zip(program.names, program.eqns, strict=True):
         if eqn.primitive not in builders:
-            refused.setdefault(eqn.primitive.name, f"{eqn.primitive.name} ({name})")
+            why = NO_FORM.get(eqn.primitive.name)
+            refused.setdefault(eqn.primitive.name, f"{eqn.primitive.name} ({name}{f': {why}' if why else ''})")
         elif not refused and eqn.outs[0] not in emitter.absorbed:
             emitter.begin(_where(eqn, name))
             try:

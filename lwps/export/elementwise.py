@@ -19,10 +19,10 @@ def operands(emit: Emitter, eqn: Eqn) -> tuple[list[str], Axes]:
     identity = tuple(range(ndim))
     forms = [emit.form(v) for v in eqn.ins if v.aval.ndim == ndim and v not in emit.known]
     axes = next((f for f in forms if f != identity), identity)
-    return [_aligned(emit, v, axes) for v in eqn.ins], axes
+    return [aligned(emit, v, axes) for v in eqn.ins], axes
 
 
-def _aligned(emit: Emitter, var: Var, axes: Axes) -> str:
+def aligned(emit: Emitter, var: Var, axes: Axes) -> str:
     """`var` so that it broadcasts with an array whose axes are stored in the order `axes`."""
     missing = len(axes) - var.aval.ndim
     if missing == 0:

@@ -1,15 +1,16 @@
 """Products, convolutions, pools, norms and softmax as ONNX operators. Images are stored as NCHW between them."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from lwps.core import Eqn, Primitive, Var
 from lwps.export.affine import is_per_channel
-from lwps.export.elementwise import Builder
+from lwps.export.elementwise import Builder, aligned
 from lwps.export.graph import Axes, Emitter, NoForm
 from lwps.export.inference import Size
-from lwps.ops import conv, layer_norm, matmul, pool, softmax
+from lwps.ops import conv, group_norm, layer_norm, matmul, pool, softmax
 from lwps.ops.elementwise import add_p
 from lwps.ops.windows import Windows
 
@@ -119,11 +120,28 @@ def _rms_norm(emit: Emitter, eqn: Eqn, *, eps: float) -> None:
     emit.put(eqn.outs[0], emit.node("Mul", emit.node("Div", x, root), scale))
 
 
+def _group_norm(emit: Emitter, eqn: Eqn, *, groups: int, eps: float) -> None:
+    """Instance normalisation of the groups, then numbers for each channel; the operator of that name has them for
+    each group until opset 21.
+    """
+    x, *affine = eqn.ins
+    ndim, dtype = x.aval.ndim, x.aval.dtype
+    form = (0, ndim - 1, *range(1, ndim - 1))
+    sizes = [emit.shape(x)[a] for a in form]
+    inside = math.prod(n for n in sizes[1:] if isinstance(n, int))
+    grouped = emit.reshaped(emit.get(x, form), (sizes[0], groups, inside // groups))
+    units = emit.constant(np.ones(groups, dtype)), emit.constant(np.zeros(groups, dtype))
+    normal = emit.reshaped(emit.node("InstanceNormalization", grouped, *units, epsilon=eps), sizes)
+    scale, bias = (aligned(emit, v, form) for v in affine)
+    emit.put(eqn.outs[0], emit.node("Add", emit.node("Mul", normal, scale), bias), form)
+
+
 LAYERS: dict[Primitive, Builder] = {
     conv.conv2d_p: _conv2d,
     conv.conv2d_input_vjp_p: _conv2d_input_vjp,
     matmul.matmul_p: _matmul,
     pool.max_pool_p: _max_pool,
+    group_norm.group_norm_p: _group_norm,
     layer_norm.layer_norm_p: _layer_norm,
     layer_norm.rms_norm_p: _rms_norm,
     softmax.softmax_p: _rows("Softmax"),

@@ -1,14 +1,14 @@
-"""Gathers and scatter-adds by integer indices, as ONNX operators."""
+"""Gathers, scatter-adds and boxes at integer indices, as ONNX operators."""
 
 import math
 
 import numpy as np
 
-from lwps.core import Eqn, Primitive
+from lwps.core import Eqn, Primitive, Var
 from lwps.export.elementwise import Builder
 from lwps.export.graph import Emitter, NoForm
 from lwps.export.inference import Dim, Shape, Size
-from lwps.ops import gather, scatter
+from lwps.ops import dynamic, gather, scatter
 
 
 def _take(emit: Emitter, eqn: Eqn, *, axis: int, fill: float) -> None:
@@ -80,7 +80,40 @@ def _add_up(emit: Emitter, eqn: Eqn, x: str, places: str, shape: Shape, axis: in
     emit.put(eqn.outs[0], emit.node("Slice", sums, *limits))
 
 
+# --- boxes at places that the model computes ----------------------------------------------------------------
+
+
+def _starts(emit: Emitter, x: Var, starts: Var, sizes: Shape) -> tuple[str, str]:
+    """Where the box begins along each axis, moved into the array, and where it would begin at the latest."""
+    zero = emit.constant(0, dtype=np.int64)
+    asked = emit.node("Cast", emit.get(starts), to=np.dtype(np.int64))
+    from_end = emit.node("Add", asked, emit.sizes(emit.shape(x)))
+    last = emit.node("Sub", emit.sizes(emit.shape(x)), emit.sizes(sizes))
+    firsts = emit.node("Where", emit.node("Less", asked, zero), from_end, asked)
+    return emit.node("Min", emit.node("Max", firsts, zero), last), last
+
+
+def _dynamic_slice(emit: Emitter, eqn: Eqn, *, sizes: Shape) -> None:
+    x, starts = eqn.ins
+    firsts, _ = _starts(emit, x, starts, sizes)
+    ends = emit.node("Add", firsts, emit.sizes(sizes))
+    emit.put(eqn.outs[0], emit.node("Slice", emit.get(x), firsts, ends))
+
+
+def _dynamic_update_slice(emit: Emitter, eqn: Eqn) -> None:
+    """The update and a mask of it, padded to the array."""
+    x, update, starts = eqn.ins
+    sizes = emit.shape(update)
+    firsts, last = _starts(emit, x, starts, sizes)
+    pads = emit.node("Concat", firsts, emit.node("Sub", last, firsts), axis=0)
+    mask = emit.node("ConstantOfShape", emit.sizes(sizes), value=np.ones(1, bool))
+    inside, padded = (emit.node("Pad", name, pads) for name in (mask, emit.get(update)))
+    emit.put(eqn.outs[0], emit.node("Where", inside, padded, emit.get(x)))
+
+
 PICKS: dict[Primitive, Builder] = {
+    dynamic.dynamic_slice_p: _dynamic_slice,
+    dynamic.dynamic_update_slice_p: _dynamic_update_slice,
     gather.take_p: _take,
     gather.take_along_axis_p: _take_along_axis,
     scatter.scatter_add_p: _scatter_add,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import lwps
 import lwps.numpy as lnp
-from lwps.ops import conv, elementwise, layer_norm, pool, scatter, shape, softmax
+from lwps.ops import conv, dynamic, elementwise, group_norm, layer_norm, pool, scatter, shape, softmax
 from lwps.ops.concatenate import concatenate
 from lwps.ops.matmul import matmul_p
 from tests.export.agreement import agrees, exported, images, normals, operators, run
@@ -148,6 +148,14 @@ def test_sums_by_index(axis):
     agrees(along, x, np.int32(np.arange(64).reshape(4, 4, 4) % 5 - 1))
 
 
+@given(at=st.tuples(*[st.integers(-12, 12)] * 3))
+@few
+def test_boxes(at):
+    starts = np.int32(at)
+    agrees(lambda x, i: dynamic.dynamic_slice(x, i, (2, 3, 1)), normals(4, 5, 6), starts)
+    agrees(lambda x, y, i: dynamic.dynamic_update_slice(x, y, i), normals(4, 5, 6), normals(2, 5, 3), starts)
+
+
 def test_orders_of_elements():
     agrees(lambda x: (lnp.flip(x, 1), lnp.flip(x), lnp.roll(x, (2, -1), (1, 3)), lnp.roll(x, 5)), images())
     agrees(lambda x: lnp.roll(lnp.flip(pool.max_pool(x, 2), (0, 2)), 1, 2), images(), dynamic=True)
@@ -252,3 +260,13 @@ def test_norms(fn):
     agrees(lambda x: fn(x * 3 + 1), normals(3, 4, 5), rtol=1e-4, atol=1e-5)
     agrees(lambda s, x: fn(x, s, axis=(-2, -1), eps=1e-3), normals(3, 4, 5), weights=(normals(4, 5),), rtol=1e-4)
     agrees(lambda x: fn(pool.max_pool(x, 1)), images(), dynamic=True, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_group_norm(groups):
+    s, b = normals(4), normals(4, 1)[:, 0]
+    fn = lambda s, b, x: group_norm.group_norm(x, groups, s, b)
+    agrees(fn, images(), weights=(s, b), dynamic=True, rtol=1e-4, atol=1e-5)
+    agrees(lambda s, b, x: fn(s, b, pool.max_pool(x, 2)), images(), weights=(s, b), rtol=1e-4, atol=1e-5)
+    agrees(lambda x, s: fn(s, s, x), normals(3, 7, 4), s, rtol=1e-4, atol=1e-5)
+    agrees(lambda x: group_norm.group_norm(x * 3, groups), normals(3, 8), rtol=1e-4, atol=1e-4)
