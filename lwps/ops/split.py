@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from lwps.ops import shape
+from lwps.ops.concatenate import concatenate
+from lwps.ops.custom import custom_vjp
 from lwps.ops.elementwise import known_array, not_equal, sub
 from lwps.ops.indexing import getitem
 
@@ -35,6 +37,15 @@ def array_split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0)
         bounds = [k * (n // count) + min(k, n % count) for k in range(count + 1)]
     else:
         bounds = [0, *(int(k) for k in indices_or_sections), n]
+    if x.dtype.kind != "f" or bounds != sorted(bounds):
+        return _parts(x, bounds, axis)
+    # the cotangents put together again: by the slices' own rule each would be padded to the whole, and all added up
+    parts = custom_vjp(lambda x: _parts(x, bounds, axis))
+    parts.defvjp(lambda x: (_parts(x, bounds, axis), ()), lambda _, cts: (concatenate(cts, axis),))
+    return parts(x)
+
+
+def _parts(x: Any, bounds: Sequence[int], axis: int) -> list[Any]:
     before = (slice(None),) * axis
     return [getitem(x, (*before, slice(a, b))) for a, b in itertools.pairwise(bounds)]
 

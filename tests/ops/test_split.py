@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
+import lwps
 from lwps.ops.split import array_split, diff, split
 
 
@@ -18,6 +19,29 @@ def test_parts_are_numpys(shape, data):
     if isinstance(sections, list) or shape[axis] % sections == 0:
         for got, want in zip(split(x, sections, axis), np.split(x, sections, axis), strict=True):
             np.testing.assert_array_equal(got, want)
+
+
+@given(axis=st.integers(-2, 1), sections=st.sampled_from([2, 3, [1], [0, 2, 2], [2, 1], [-1, 9], [9]]))
+def test_cotangents_of_parts_come_to_their_places(axis, sections):
+    x = np.random.default_rng(0).standard_normal((6, 6))
+
+    def weighed(x):
+        return sum((k + 1) * part.sum() for k, part in enumerate(array_split(x, sections, axis)) if k != 1)
+
+    want = np.zeros_like(x)
+    for k, part in enumerate(np.array_split(want, sections, axis)):  # views
+        if k != 1:
+            part += k + 1
+    np.testing.assert_array_equal(lwps.grad(weighed)(x), want)
+
+
+def test_the_vjp_of_many_parts_is_one_pass():
+    def f(x):
+        return sum((part**2).sum() for part in split(x, 50))
+
+    program = lwps.optimize(lwps.trace(lwps.grad(f), lwps.ShapedArray((50, 3), "float32")))
+    moved = sum(e.primitive.cost(*e.in_avals, **e.params).nbytes for e in program.eqns if e.phase == "backward")
+    assert moved < 10 * 50 * 3 * 4
 
 
 @pytest.mark.parametrize("x", [np.array([[1.5, 2, -4], [0, 7, 7]]), np.array([[True, False], [True, True]])])
