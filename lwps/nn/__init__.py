@@ -11,8 +11,10 @@ from lwps.nn.layer import Layer, stateless
 from lwps.nn.linear import linear
 from lwps.nn.norm import group_norm, instance_norm, layer_norm, rms_norm
 from lwps.nn.pool import flatten, global_avg_pool, max_pool
+from lwps.nn.recurrent import Cell, gru, gru_cell, lstm, lstm_cell, recurrent, rnn_cell, unroll
 
 __all__ = [
+    "Cell",
     "Layer",
     "batch_norm",
     "conv2d",
@@ -21,15 +23,22 @@ __all__ = [
     "flatten",
     "global_avg_pool",
     "group_norm",
+    "gru",
+    "gru_cell",
     "initializers",
     "instance_norm",
     "layer_norm",
     "linear",
+    "lstm",
+    "lstm_cell",
     "max_pool",
+    "recurrent",
     "relu",
     "residual",
     "rms_norm",
+    "rnn_cell",
     "serial",
     "stateless",
     "tanh",
+    "unroll",
 ]

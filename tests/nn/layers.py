@@ -7,6 +7,7 @@ from lwps.core import ShapedArray
 from lwps.ops import random
 
 IMAGES = ShapedArray((2, 6, 5, 3), "float32")
+SEQUENCES = ShapedArray((3, 4, 2), "float32")
 ROWS = ShapedArray((4, 7), "float32")
 
 # strides and windows that do not divide the images, so that shapes round
@@ -30,6 +31,9 @@ LAYERS = {
     "flatten": (nn.flatten(), IMAGES),
     "dropout": (nn.dropout(0.5), IMAGES),
     "serial": (nn.serial(nn.conv2d(4, 3), nn.batch_norm(), nn.relu(), head=nn.global_avg_pool()), IMAGES),
+    "gru": (nn.gru(5), SEQUENCES),
+    "lstm": (nn.lstm(5), SEQUENCES),
+    "recurrent": (nn.recurrent(nn.rnn_cell(5)), SEQUENCES),
     "residual": (nn.residual(nn.serial(nn.conv2d(3, 3), nn.batch_norm())), IMAGES),
     "residual, shortcut": (nn.residual(nn.serial(nn.conv2d(4, 3, 2)), nn.serial(nn.conv2d(4, 1, 2))), IMAGES),
 }
