@@ -9,8 +9,7 @@ import numpy as np
 
 import lwps
 from lwps.autoplace import measure
-from lwps.models import resnet18
-from lwps.report.bench import training_program
+from lwps.report.subject import Subject
 
 
 def backward_on_the_device(program, profile):
@@ -28,7 +27,8 @@ def backward_on_the_device(program, profile):
 
 def main(batch=8, image_size=32, rounds=5):
     machine = lwps.Machine.detect()
-    program, arrays = training_program(resnet18(10, stem="small"), (batch, image_size, image_size, 3))
+    traced, arrays = Subject("resnet18", batch, image_size).trace()
+    program = lwps.optimize(traced)
     profile = lwps.profile(program, machine, arrays)
     placements = {
         getattr(policy, "__name__", policy): lwps.place(program, profile, policy)

@@ -15,12 +15,16 @@ from lwps.autoplace import Receipt
 from lwps.core import ShapedArray
 from lwps.data import Dataset, eval_batches
 from lwps.nn import Layer
+from lwps.plan import Plan
 from lwps.runtime.machine import Machine
 
 
 @attrs.frozen
 class Settings:
-    """How to train. `steps` ends training early where it is given; `lr` is the peak of a cosine."""
+    """How to train. `steps` ends training early where it is given; `lr` is the peak of a cosine.
+
+    A plan as `placement` is one of the training step; evaluation is then placed by "auto".
+    """
 
     batch: int = 32
     epochs: int = 10
@@ -29,7 +33,7 @@ class Settings:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     seed: int = 0
-    placement: str = "auto"
+    placement: str | Plan = "auto"
 
 
 @attrs.frozen
@@ -143,6 +147,7 @@ def evaluate(
     model: Layer, params: Any, state: Any, dataset: Dataset, settings: Settings, machine: Machine | None = None
 ) -> float:
     """The share of test images that `model` names rightly."""
-    step = jit(evaluate_step_of(model), placement=settings.placement, machine=machine)
+    placement = "auto" if isinstance(settings.placement, Plan) else settings.placement
+    step = jit(evaluate_step_of(model), placement=placement, machine=machine)
     right = sum(int(step(params, state, *batch)) for batch in eval_batches(dataset, settings.batch))
     return right / len(dataset.test_images)

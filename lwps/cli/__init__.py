@@ -8,7 +8,7 @@ try:
 except ModuleNotFoundError as error:
     raise SystemExit(f"lwps: the shell needs typer and rich, got {error}; pip install 'lwps[cli]'") from None
 
-from lwps.cli import bench, devices, train
+from lwps.cli import bench, devices, plan, train
 from lwps.cli.terminal import err
 from lwps.data import DataError
 from lwps.plan import PlanError
@@ -24,6 +24,8 @@ app = typer.Typer(
 app.command()(devices.devices)
 app.command()(train.train)
 app.command()(bench.bench)
+app.command()(plan.profile)
+app.command()(plan.plan)
 
 
 def main() -> None:
@@ -32,4 +34,7 @@ def main() -> None:
         app()
     except (MachineError, PlanError, DataError, DonationError, ValueError, TypeError) as error:
         err.print(f"lwps: {error}", style="red", highlight=False)
+        sys.exit(1)
+    except OSError as error:
+        err.print(f"lwps: {error.filename}: {error.strerror}", style="red", highlight=False)
         sys.exit(1)

@@ -1,28 +1,34 @@
 """`lwps bench`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import attrs
 import typer
 from rich.table import Table
 
-from lwps.cli.terminal import Json, Memory, Processors, err, machine_of, out, write_json
-from lwps.models import MODELS, build
+from lwps.cli.subject import Channels, Classes, ImageSize, Model, plan_at, subject_of
+from lwps.cli.terminal import Json, Memory, Processors, err, machine_for, machine_of, out, write_json
 from lwps.report import bench as report
 from lwps.report.bench import ROUNDS, BenchRow
 
+BATCHES = "1,8,32"
+
 
 def bench(
-    model: Annotated[str, typer.Argument(help=f"One of {', '.join(MODELS)}.")] = "resnet18",
-    image_size: Annotated[int, typer.Option(min=1)] = 32,
-    channels: Annotated[int, typer.Option(min=1)] = 3,
-    classes: Annotated[int, typer.Option(min=2)] = 10,
-    batch: Annotated[str, typer.Option(help="Batch sizes, comma-separated.")] = "1,8,32",
+    model: Model = None,
+    image_size: ImageSize = None,
+    channels: Channels = None,
+    classes: Classes = None,
+    batch: Annotated[str | None, typer.Option(help=f"Batch sizes, comma-separated. Default: {BATCHES}.")] = None,
     placements: Annotated[
         str, typer.Option(help="Processors and policies, comma-separated.")
     ] = "cpu,cl-cpu,independent,layerwise,mincut,auto",
     rounds: Annotated[int, typer.Option(min=ROUNDS, help=f"Rounds, at least {ROUNDS}.")] = ROUNDS,
+    plan: Annotated[
+        Path | None, typer.Option(help="Also measure this plan, and all others on what it says it is of.")
+    ] = None,
     processors: Processors = None,
     memory: Memory = None,
     json: Json = None,
@@ -31,19 +37,20 @@ def bench(
 
     Example: lwps bench resnet18 --image-size 32 --batch 1,8,32 --placements cpu,cl-cpu,mincut,auto
     """
-    machine = machine_of(processors, memory)
-    net = build(model, classes, image_size)
-    rows = report.bench(
-        model,
-        net,
-        _integers(batch),
-        image_size,
-        channels,
-        placements.split(","),
-        machine,
-        rounds,
-        lambda line: err.print(line, style="dim"),
-    )
+    if plan:
+        sizes = {"model": model, "batch": batch, "image_size": image_size, "channels": channels, "classes": classes}
+        loaded, subject = plan_at(plan, **sizes)
+        subjects = [subject]
+        machine = machine_for(loaded, processors, memory)
+    else:
+        loaded = None
+        subjects = [subject_of(model, n, image_size, channels, classes) for n in _integers(batch or BATCHES)]
+        machine = machine_of(processors, memory)
+    rows = []
+    for subject in subjects:
+        rows += report.bench(
+            subject, placements.split(","), machine, rounds, loaded, lambda line: err.print(line, style="dim")
+        )
     out.print(f"machine: {machine.describe()}", highlight=False)
     for table in _bench_tables(rows):
         out.print(table)

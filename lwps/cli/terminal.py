@@ -1,7 +1,9 @@
 """What commands share: the two consoles, the options of the machine, and how results are written."""
 
+import contextlib
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ import typer
 from rich.console import Console
 
 from lwps.api import default_machine
+from lwps.plan import Plan
 from lwps.runtime.machine import MODES, Machine
 
 out = Console()
@@ -24,12 +27,30 @@ Memory = Annotated[
 def machine_of(processors: str | None, memory: str | None) -> Machine:
     """The machine that the options name; warnings of its detection are shown as lines."""
     names = tuple(processors.split(",")) if processors else None
+    with warnings_as_lines():
+        return default_machine(names, memory)
+
+
+def machine_for(placement: str | Plan, processors: str | None, memory: str | None) -> Machine:
+    """The machine that the options name; what they leave open is that of a plan, where it is a plan that runs."""
+    if not isinstance(placement, Plan):
+        return machine_of(processors, memory)
+    here = machine_of(None, None)
+    if (processors, memory, here.names, here.memory) == (None, None, placement.processors, placement.memory):
+        return here  # the machine whose hand-overs may have been measured already
+    return machine_of(processors or ",".join(placement.processors), memory or placement.memory)
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Warnings raised inside are printed, a line each."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        machine = default_machine(names, memory)
-    for w in caught:
-        err.print(str(w.message), style="yellow", highlight=False)
-    return machine
+        try:
+            yield
+        finally:
+            for w in caught:
+                err.print(str(w.message), style="yellow", highlight=False)
 
 
 def write_json(path: Path | None, data: Any) -> None:

@@ -9,9 +9,10 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lwps import train as training
-from lwps.cli.terminal import Json, Memory, Processors, machine_of, out, write_json
+from lwps.cli.terminal import Json, Memory, Processors, machine_for, out, write_json
 from lwps.data import Dataset, digits, fit, load_folder
 from lwps.models import MODELS, build
+from lwps.plan import Plan, load_plan
 from lwps.runtime.machine import Machine
 
 
@@ -29,6 +30,10 @@ def train(
     placement: Annotated[
         str, typer.Option(help="auto, a processor's name, or a policy: independent, layerwise, mincut.")
     ] = "auto",
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="Run this plan of the very step that is trained (`lwps plan`); --placement is not read."),
+    ] = None,
     processors: Processors = None,
     memory: Memory = None,
     json: Json = None,
@@ -39,8 +44,9 @@ def train(
     """
     dataset = load_folder(data) if data else digits()
     dataset = _fitted(dataset, model)
-    machine = machine_of(processors, memory)
-    settings = training.Settings(batch=batch, epochs=epochs, steps=steps, lr=lr, seed=seed, placement=placement)
+    chosen: str | Plan = load_plan(plan) if plan else placement
+    machine = machine_for(chosen, processors, memory)
+    settings = training.Settings(batch=batch, epochs=epochs, steps=steps, lr=lr, seed=seed, placement=chosen)
     height, width, channels = dataset.train_images.shape[1:]
     out.print(
         f"{model} on {dataset.name}: {len(dataset.train_images)} training and {len(dataset.test_images)} test images"
@@ -61,7 +67,7 @@ def train(
         "machine": machine.describe(),
         "model": model,
         "data": dataset.name,
-        "settings": attrs.asdict(settings),
+        "settings": {**attrs.asdict(settings, recurse=False), "placement": str(plan or placement)},
         "losses": list(result.losses),
         "test_accuracy": result.test_accuracy,
         "images_per_s": result.images_per_s,

@@ -62,6 +62,8 @@ def save(path: PathLike, data: Mapping[str, Any]) -> None:
     try:
         aside.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
         aside.replace(path)
+    except OSError as error:
+        raise PlanError(f"{path} must be a place that can be written to, got {error.strerror}") from error
     finally:
         aside.unlink(missing_ok=True)
 

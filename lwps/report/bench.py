@@ -1,26 +1,26 @@
 """Step times of a model under several placements, measured in turn in one run."""
 
 import statistics
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import numpy as np
 
-from lwps import optim, random, tracing
 from lwps.api import memory_of
 from lwps.autoplace import choose, measure
-from lwps.core import Program, ShapedArray
-from lwps.nn import Layer
+from lwps.core import Program
 from lwps.placement import cost_table, place, simulate
-from lwps.plan import Placement, Profile
+from lwps.plan import Placement, Plan, Profile
+from lwps.planning import elsewhere, fit
+from lwps.report.subject import Subject
 from lwps.runtime.compile import compile_program, everywhere
+from lwps.runtime.interpreter import Executable
 from lwps.runtime.machine import Machine
-from lwps.runtime.profile import RUNS, Profiler, profile_from, profilers_of
-from lwps.train import train_step_of
+from lwps.runtime.profile import RUNS, profile_from, profilers_of
 from lwps.transforms.optimize import optimize
 
 ROUNDS = 11
+PLAN = "plan"  # the name of the row of a plan
 
 
 @attrs.frozen
@@ -48,78 +48,83 @@ class BenchRow:
     images_per_s: float
     peak_bytes: int
     handovers: int
-    eqns: dict[str, int]
+    eqns: Mapping[str, int]
 
 
-def training_program(model: Layer, shape: tuple[int, int, int, int], seed: int = 0) -> tuple[Program, list[np.ndarray]]:
-    """The optimized program of a training step on images of `shape` (N, H, W, C), and made-up inputs for it."""
-    params, state, logits = model.init(random.key(seed), ShapedArray(shape, "float32"))
+@attrs.frozen(eq=False)
+class _Contender:
+    """One placement in the race; its program is another one where a plan's pins cut chains of eqns."""
 
-    def optimizer(lr: Any) -> Any:
-        return optim.sgd(lr, 0.9, 5e-4)
+    name: str
+    executable: Executable
 
-    rng = np.random.default_rng(seed)
-    images = rng.standard_normal(shape, np.float32)
-    labels = rng.integers(0, logits.shape[-1], shape[0], np.int32)
-    args = (params, state, optimizer(0.01).init(params), images, labels, np.float32(1e-4))
-    program = optimize(tracing.trace(train_step_of(model, optimizer), *args, donate_argnums=(0, 1, 2)))
-    return program, [np.asarray(x) for x in tracing.flatten(args)[0]]
+    @property
+    def program(self) -> Program:
+        return self.executable.lowered.program
+
+    @property
+    def placement(self) -> Placement:
+        return self.executable.lowered.placement
 
 
 def bench(
-    name: str,
-    model: Layer,
-    batches: Sequence[int],
-    image_size: int,
-    channels: int,
+    subject: Subject,
     placements: Sequence[str],
     machine: Machine,
     rounds: int = ROUNDS,
+    plan: Plan | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[BenchRow]:
-    """A row for every batch size and placement, measured round-robin at least `rounds` times.
+    """A row for every placement, and one for `plan`, measured round-robin at least `rounds` times.
 
     Placements come from a profile taken before. Predictions come from one taken in the same rounds as the
     measurements, so that a machine whose speed drifts is compared with itself; `objective_s` is that of planning.
     """
-    rows = []
-    for batch in batches:
-        report(f"{name}, batch {batch}: profiling")
-        program, arrays = training_program(model, (batch, image_size, image_size, channels))
-        memory = memory_of(machine)
-        profilers = profilers_of(program, machine, memory, arrays)
-        for profiler in profilers * RUNS:
-            profiler.measure()
-        profile = profile_from(machine, profilers)
-        chosen = {p: _placement(p, program, profile, machine, arrays) for p in placements}
-        executables, shared = {}, {}
-        for p, placement in chosen.items():
-            if placement.processors not in shared:
-                shared[placement.processors] = compile_program(program, placement, machine, memory)
-            executables[p] = shared[placement.processors]
-        report(f"{name}, batch {batch}: measuring {len(shared)} distinct placements, {rounds} rounds")
+    report(f"{subject.model}, batch {subject.batch}: profiling")
+    traced, arrays = subject.trace()
+    memory = memory_of(machine)
+    planned = [(PLAN, *fit(plan, traced, elsewhere(plan, machine.describe(), machine.memory)))] if plan else []
+    programs = {p.fingerprint: p for p in (optimize(traced), *(program for _, program, _ in planned))}
+    profilers = [x for program in programs.values() for x in profilers_of(program, machine, memory, arrays)]
+    for profiler in profilers * RUNS:
+        profiler.measure()
+    profile = profile_from(machine, profilers)
+    program = optimize(traced)
+    rows = [(name, program, _placement(name, program, profile, machine, arrays)) for name in placements]
+    contenders = _compiled([*rows, *planned], machine)
+    distinct = len({id(c.executable) for c in contenders})
+    report(f"{subject.model}, batch {subject.batch}: measuring {distinct} distinct placements, {rounds} rounds")
+    for profiler in profilers:
+        profiler.forget()
+
+    def profile_again() -> None:
         for profiler in profilers:
-            profiler.forget()
+            profiler.measure()
 
-        def profile_again(profilers: Sequence[Profiler] = profilers) -> None:
-            for profiler in profilers:
-                profiler.measure()
+    samples = measure(
+        {c.name: c.executable for c in contenders},
+        arrays,
+        rounds=max(rounds, ROUNDS),
+        budget_s=float("inf"),
+        drop=False,
+        between=profile_again,
+    )
+    meanwhile = profile_from(machine, profilers)
+    singles = [samples[p] for p in placements if p in machine.names] or list(samples.values())
+    best = min(singles, key=statistics.median)
+    return [_row(subject, c, samples[c.name], best, profile, meanwhile) for c in contenders]
 
-        samples = measure(
-            executables,
-            arrays,
-            rounds=max(rounds, ROUNDS),
-            budget_s=float("inf"),
-            drop=False,
-            between=profile_again,
-        )
-        meanwhile = profile_from(machine, profilers)
-        singles = [samples[p] for p in placements if p in machine.names] or list(samples.values())
-        for p, placement in chosen.items():
-            rows.append(
-                _row(name, batch, image_size, p, placement, executables[p], samples[p], singles, profile, meanwhile)
-            )
-    return rows
+
+def _compiled(rows: Sequence[tuple[str, Program, Placement]], machine: Machine) -> list[_Contender]:
+    """An executable for each; equal placements of one program share it, and so share their samples."""
+    made: dict[tuple[str, tuple[str | None, ...]], Executable] = {}
+    contenders = []
+    for name, program, placement in rows:
+        key = program.fingerprint, placement.processors
+        if key not in made:
+            made[key] = compile_program(program, placement, machine, memory_of(machine))
+        contenders.append(_Contender(name, made[key]))
+    return contenders
 
 
 def _placement(
@@ -134,32 +139,27 @@ def _placement(
 
 
 def _row(
-    name: str,
-    batch: int,
-    image_size: int,
-    policy: str,
-    placement: Placement,
-    executable: Any,
+    subject: Subject,
+    contender: _Contender,
     sample: Sequence[float],
-    singles: Sequence[Sequence[float]],
+    best: Sequence[float],
     profile: Profile,
     meanwhile: Profile,
 ) -> BenchRow:
-    program = executable.lowered.program
-    best = min(singles, key=statistics.median)
     step = StepTime(statistics.median(sample), min(sample), max(sample), len(sample))
-    costs = cost_table(program, profile)
+    costs = cost_table(contender.program, profile)
+    processors = contender.placement.processors
     return BenchRow(
-        name,
-        batch,
-        image_size,
-        policy,
-        simulate(program, executable.lowered.instructions, meanwhile).step_s,
-        costs.objective(placement.processors),
-        step,
-        statistics.median(a / b for a, b in zip(sample, best, strict=True)),
-        batch / step.median,
-        executable.peak_bytes,
-        costs.handovers(placement.processors),
-        placement.counts(),
+        model=subject.model,
+        batch=subject.batch,
+        image_size=subject.image_size,
+        placement=contender.name,
+        predicted_s=simulate(contender.program, contender.executable.lowered.instructions, meanwhile).step_s,
+        objective_s=costs.objective(processors),
+        step_s=step,
+        paired=statistics.median(a / b for a, b in zip(sample, best, strict=True)),
+        images_per_s=subject.batch / step.median,
+        peak_bytes=contender.executable.peak_bytes,
+        handovers=costs.handovers(processors),
+        eqns=contender.placement.counts(),
     )

@@ -1,0 +1,178 @@
+"""`lwps profile`, `plan`, and the plans that `train` and `bench` run."""
+
+import json
+import sys
+
+import pytest
+
+from lwps import cli
+from lwps.api import default_machine
+from lwps.plan import load_plan, load_profile
+
+SIZES = ("mlp", "--image-size", 8, "--channels", 1, "--batch", 16)
+LAST = default_machine().names[-1]
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LWPS_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def lwps(monkeypatch, capsys):
+    """Exit status, stdout and stderr of the command, each on one line."""
+
+    def run(*args):
+        monkeypatch.setattr(sys, "argv", ["lwps", *map(str, args)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        return exit_.value.code, " ".join(captured.out.split()), " ".join(captured.err.split())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A profile, and a plan by it."""
+    folder = tmp_path_factory.mktemp("plans")
+    with pytest.MonkeyPatch.context() as patch:
+        for args in (
+            ("profile", *SIZES, "-o", folder / "profile.json"),
+            ("plan", *SIZES, "--profile", folder / "profile.json", "-o", folder / "plan.json"),
+        ):
+            patch.setattr(sys, "argv", ["lwps", *map(str, args)])
+            with pytest.raises(SystemExit) as exit_:
+                cli.main()
+            assert exit_.value.code == 0
+    return folder
+
+
+def test_a_plan_by_a_profile_is_the_plan_of_the_model(files):
+    plan, profile = load_plan(files / "plan.json"), load_profile(files / "profile.json")
+    assert plan.subject == {"model": "mlp", "batch": 16, "image_size": 8, "channels": 1, "classes": 10}
+    assert (plan.machine, plan.memory, plan.processors) == (profile.machine, profile.memory, profile.processors)
+    assert plan.policy == "mincut"
+    assert plan.profile == profile
+    assert plan.objective_s > 0
+    assert plan.predicted_s > 0
+
+
+def test_plan_shows_every_policy(lwps, files, tmp_path):
+    code, out, _ = lwps("plan", *SIZES, "--profile", files / "profile.json", "-o", tmp_path / "again.json")
+    assert code == 0
+    for policy in ("cpu", "independent", "layerwise", "layerwise-chain", "*mincut"):
+        assert f" {policy} " in out
+    assert load_plan(tmp_path / "again.json") == load_plan(files / "plan.json")
+
+
+def test_a_plan_is_solved_anew_with_the_pins_edited_in_its_file(lwps, files, tmp_path):
+    file = tmp_path / "plan.json"
+    data = json.loads((files / "plan.json").read_text())
+    for pins in ({"linear2": "cpu"}, {"linear2": LAST}, {"linear2": LAST, "*/backward/*": "cpu"}):
+        file.write_text(json.dumps({**data, "pins": pins}))
+        code, _, _ = lwps("plan", "--from", file, "-o", file)
+        plan = load_plan(file)
+        assert code == 0
+        assert plan.pins == plan.solved_pins == pins
+        for name, processor in plan.placement.items():
+            if name.startswith("linear2/forward"):
+                assert processor == pins["linear2"]
+            if "/backward/" in name and "*/backward/*" in pins:
+                assert processor == "cpu"
+
+
+def test_pins_from_the_command_line_come_last_and_so_count(lwps, files, tmp_path):
+    pins = ("--pin", f"linear1={LAST}", "--pin", "linear1/forward/matmul#0=cpu")
+    code, _, _ = lwps("plan", "--from", files / "plan.json", *pins, "-o", tmp_path / "pinned.json")
+    plan = load_plan(tmp_path / "pinned.json")
+    assert code == 0
+    assert plan.placement["linear1/forward/matmul#0"] == "cpu"
+    assert plan.placement["linear1/backward/matmul#0"] == LAST
+
+
+def test_train_runs_a_plan_with_the_pins_edited_in_its_file(lwps, files, tmp_path):
+    file, log = tmp_path / "plan.json", tmp_path / "train.json"
+    data = json.loads((files / "plan.json").read_text())
+    file.write_text(json.dumps({**data, "pins": {"linear2": "cpu"}}))
+    code, _, err = lwps("train", "mlp", "--batch", 16, "--steps", 2, "--plan", file, "--json", log)
+    assert (code, err) == (0, "")
+    assert json.loads(log.read_text())["settings"]["placement"] == str(file)
+
+
+def test_train_says_how_its_step_is_not_the_planned_one(lwps, files):
+    code, _, err = lwps("train", "mlp", "--batch", 8, "--steps", 2, "--plan", files / "plan.json")
+    assert code == 1
+    assert "got one of" in err
+    assert "(model mlp, batch 16, image_size 8, channels 1, classes 10)" in err
+    assert "changed flatten/forward/reshape#0: reshape float32[16,8,8,1]" in err
+    assert "now reshape float32[8,8,8,1]" in err
+
+
+def test_bench_measures_a_plan_beside_the_others(lwps, files, tmp_path):
+    log = tmp_path / "bench.json"
+    pinned = tmp_path / "plan.json"
+    data = json.loads((files / "plan.json").read_text())
+    pinned.write_text(json.dumps({**data, "pins": {"linear1": "cpu"}}))
+    code, out, _ = lwps("bench", "--plan", pinned, "--placements", "cpu,mincut", "--json", log)
+    assert code == 0
+    rows = json.loads(log.read_text())["rows"]
+    assert [r["placement"] for r in rows] == ["cpu", "mincut", "plan"]
+    assert {r["batch"] for r in rows} == {16}
+    assert all(r["objective_s"] > 0 for r in rows)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("plan", "--from", "{plan}", "resnet18", "-o", "x.json"), "MODEL must be left out where a plan says"),
+        (("plan", "--from", "{plan}", "--image-size", 9, "-o", "x.json"), "--image-size must be left out"),
+        (("plan", *SIZES, "--pin", "linear1", "-o", "x.json"), "--pin must be PATTERN=PROCESSOR"),
+        (("plan", *SIZES, "--profile", "{profile}", "--pin", "linaer1=cpu", "-o", "x.json"), "did you mean 'linear1"),
+        (("plan", *SIZES, "--profile", "{profile}", "--processors", "tpu", "-o", "x.json"), "among cpu"),
+        (("plan", *SIZES, "--profile", "{profile}", "--memory", "copy", "-o", "x.json"), "or that of the profile"),
+        (("plan", *SIZES, "--profile", "{plan}", "-o", "x.json"), "must be a profile file, got one of kind 'plan'"),
+        (("plan", "mlp", "--profile", "{profile}", "-o", "x.json"), "profile: must hold every eqn of the program"),
+        (("plan", *SIZES, "--profile", "{profile}", "--policy", "mincutt", "-o", "x.json"), "did you mean 'mincut'"),
+        (("plan", *SIZES, "--profile", "{profile}", "-o", "/nowhere/x.json"), "/nowhere/x.json must be a place that"),
+        (("plan", "resnet19", "--profile", "{profile}", "-o", "x.json"), "must be one of mlp"),
+        (("plan", "--from", "{profile}", "-o", "x.json"), "must be a plan file, got one of kind 'profile'"),
+        (("plan", "--from", "/nowhere/x.json", "-o", "x.json"), "/nowhere/x.json must be a file that can be read"),
+        (("train", "mlp", "--plan", "{profile}"), "must be a plan file"),
+        (("bench", "mlp", "--plan", "{plan}"), "MODEL must be left out"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_write(lwps, files, monkeypatch, tmp_path, args, message):
+    monkeypatch.chdir(tmp_path)
+    if "copy" in args and load_profile(files / "profile.json").memory == "copy":
+        pytest.skip("this machine has no other memory mode")
+    named = {"plan": files / "plan.json", "profile": files / "profile.json"}
+    code, _, err = lwps(*(a.format(**named) if isinstance(a, str) else a for a in args))
+    assert code != 0
+    assert message in err.replace("│ ", "")
+    assert "Traceback" not in err
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_a_plan_of_a_function_is_no_plan_of_a_model(lwps, files, tmp_path):
+    data = json.loads((files / "plan.json").read_text())
+    (tmp_path / "plan.json").write_text(json.dumps({**data, "subject": {}}))
+    code, _, err = lwps("plan", "--from", tmp_path / "plan.json", "-o", tmp_path / "x.json")
+    assert code == 1
+    assert "its subject must say batch, channels, classes, image_size, model" in err
+
+
+def test_pins_that_cut_chains_need_the_machine_of_the_plan(lwps, files, tmp_path):
+    data = json.loads((files / "plan.json").read_text())
+    cut = {**data, "machine": "a board", "pins": {"relu1": "cpu"}}
+    (tmp_path / "plan.json").write_text(json.dumps(cut))
+    code, _, err = lwps("plan", "--from", tmp_path / "plan.json", "-o", tmp_path / "x.json")
+    assert code == 1
+    assert "which only its machine can mend, a board" in err
+    profile = tmp_path / "profile.json"
+    assert lwps("profile", *SIZES, "--pin", "relu1=cpu", "-o", profile)[0] == 0
+    code, _, _ = lwps("plan", "--from", tmp_path / "plan.json", "--profile", profile, "-o", tmp_path / "x.json")
+    assert code == 0
+    assert load_plan(tmp_path / "x.json").placement["relu1/forward/relu#0"] == "cpu"
