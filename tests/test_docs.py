@@ -7,6 +7,7 @@ import contextlib
 import doctest
 import io
 import os
+import pkgutil
 import re
 import sys
 import tempfile
@@ -104,6 +105,12 @@ def test_every_link_within_the_project_leads_somewhere(page):
         if name:
             names = map(anchor, HEADING.findall(FENCE.sub("", linked.read_text())))
             assert name in names, f"{page.name}: links must lead to headings, got {target}"
+
+
+@on_each_page
+def test_every_name_of_lwps_in_the_text_is_there(page):
+    for name in re.findall(r"`(lwps(?:\.\w+)+)", FENCE.sub("", page.read_text())):
+        pkgutil.resolve_name(name)  # or AttributeError, ImportError
 
 
 def test_a_wrong_output_is_seen():
