@@ -13,6 +13,7 @@ from lwps.ops.dynamic import dynamic_slice, dynamic_update_slice
 from lwps.ops.elementwise import stop_gradient
 from lwps.ops.gather import one_hot
 from lwps.ops.scatter import segment_sum
+from lwps.ops.sort import top_k
 from lwps.placement import place
 from lwps.plan import Placement, Plan, PlanError, Profile, load_plan, load_profile, save_plan, save_profile
 from lwps.planning import make_plan
@@ -69,6 +70,7 @@ __all__ = [
     "save_profile",
     "segment_sum",
     "stop_gradient",
+    "top_k",
     "trace",
     "tree",
     "value_and_grad",

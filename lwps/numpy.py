@@ -45,18 +45,20 @@ from lwps.ops.matmul import matmul
 from lwps.ops.operators import absolute, argmax, power
 from lwps.ops.repeat import repeat, tile
 from lwps.ops.shape import expand_dims, reshape, squeeze, transpose
+from lwps.ops.sort import argsort, sort
 from lwps.ops.split import array_split, diff, split
 
 # fmt: off
 __all__ = [
-    "abs", "absolute", "add", "all", "amax", "amin", "any", "arange", "argmax", "argmin", "array", "array_split",
-    "asarray", "astype", "bool_", "broadcast_to", "clip", "concatenate", "diff", "divide", "e", "equal", "exp",
-    "expand_dims", "eye", "flip", "float32", "float64", "full", "full_like", "greater", "greater_equal", "hstack",
-    "inf", "int32", "isnan", "less", "less_equal", "log", "logical_and", "logical_not", "logical_or", "matmul", "max",
-    "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "nan", "negative", "newaxis", "not_equal", "ones",
-    "ones_like", "pad", "pi", "power", "ravel", "reciprocal", "repeat", "reshape", "roll", "sign", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tanh", "tile",
-    "transpose", "true_divide", "uint8", "uint32", "var", "vstack", "where", "zeros", "zeros_like",
+    "abs", "absolute", "add", "all", "amax", "amin", "any", "arange", "argmax", "argmin", "argsort", "array",
+    "array_split", "asarray", "astype", "bool_", "broadcast_to", "clip", "concatenate", "diff", "divide", "e", "equal",
+    "exp", "expand_dims", "eye", "flip", "float32", "float64", "full", "full_like", "greater", "greater_equal",
+    "hstack", "inf", "int32", "isnan", "less", "less_equal", "log", "logical_and", "logical_not", "logical_or",
+    "matmul", "max", "maximum", "mean", "min", "minimum", "moveaxis", "multiply", "nan", "negative", "newaxis",
+    "not_equal", "ones", "ones_like", "pad", "pi", "power", "ravel", "reciprocal", "repeat", "reshape", "roll", "sign",
+    "sort", "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take",
+    "take_along_axis", "tanh", "tile", "transpose", "true_divide", "uint8", "uint32", "var", "vstack", "where", "zeros",
+    "zeros_like",
 ]
 # fmt: on
 
