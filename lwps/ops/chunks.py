@@ -10,6 +10,7 @@ from lwps.core import Launch, Operand, ShapedArray
 PARTS_ELEMENTS = 1 << 20  # at most so many in the partial sums
 MAX_CHUNKS = 16
 CHUNK_PIXELS = 256  # at least so many in a chunk
+PIECE = 256  # pixels, at most, that are added up before they join a sum
 ITEM_ELEMENTS = 4096  # that a CPU work-item adds up
 
 
@@ -18,6 +19,13 @@ def chunks_of(pieces: int, pixels: int, elements: int, most: int = MAX_CHUNKS) -
     limit = min(most, PARTS_ELEMENTS // max(1, elements), pixels // CHUNK_PIXELS)
     each = -(-pieces // max(1, limit))
     return max(1, -(-pieces // max(1, each))), each
+
+
+def pieces_of(images: ShapedArray | Operand) -> tuple[int, int]:
+    """Into how many pieces the lines of images are cut, and how many pixels a piece has at most."""
+    n, height, width, _ = images.shape
+    length = max(1, min(width, PIECE))
+    return n * height * -(-width // length), length
 
 
 def parts_aval(chunks: int, elements: int) -> ShapedArray:

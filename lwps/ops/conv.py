@@ -1,16 +1,18 @@
 """2-D convolution and its two gradients, in groups and dilated; each of the three is a product of matrices."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lwps.core import Cost, Host, Primitive, ShapedArray, Split
-from lwps.ops import conv_device, conv_host
-from lwps.ops.elementwise import FLOATS, promote
-from lwps.ops.tiles import tile_variants
+from lwps.ops import conv_device, conv_host, depthwise
+from lwps.ops.elementwise import FLOATS, broadcast_to, promote
+from lwps.ops.shape import reshape
 from lwps.ops.windows import Pair, Windows, canonical_padding, pair
 
 Avals = tuple[ShapedArray, ...]
+
+MOST_REPEATS = 8  # of the channels of a depthwise convolution: more results a channel fill a tile by themselves
 
 
 def conv2d(
@@ -36,8 +38,17 @@ def conv2d(
     strides, dilation = pair("conv2d", "strides", strides), pair("conv2d", "dilation", dilation)
     span = Windows(w.shape[:2], strides, ((0, 0), (0, 0)), dilation).span
     padding = canonical_padding(padding, x.shape[1:3], span, strides)
-    (y,) = conv2d_p.bind(x, w, strides=strides, padding=padding, dilation=dilation, groups=int(groups))
+    groups, times = int(groups), w.shape[3] // max(1, x.shape[3])
+    if groups == x.shape[3] > 1 and times * groups == w.shape[3] and 1 < times <= MOST_REPEATS:
+        x, groups = _repeat_channels(x, times), w.shape[3]
+    (y,) = conv2d_p.bind(x, w, strides=strides, padding=padding, dilation=dilation, groups=groups)
     return y
+
+
+def _repeat_channels(x: Any, times: int) -> Any:
+    """Each channel so many times: then each result of a depthwise convolution has a channel of its own."""
+    each = broadcast_to(reshape(x, (*x.shape, 1)), (*x.shape, times))
+    return reshape(each, (*x.shape[:3], x.shape[3] * times))
 
 
 # --- avals and gradients ---------------------------------------------------------------------------
@@ -141,6 +152,21 @@ def _weight_vjp_cost(x: ShapedArray, ct: ShapedArray, **params: Any) -> Cost:
     return _cost(ct, *_weight_vjp_aval(x, ct, **params), x)
 
 
+def _either(dense: Host, depthwise: Host, is_depthwise: Callable[..., bool]) -> Host:
+    """The NumPy rule of all convolutions from those of the two kinds."""
+
+    def rule(x: Any, y: Any, groups: int) -> Host:
+        return depthwise if is_depthwise(x, y, groups) else dense
+
+    def run(out: Any, x: Any, y: Any, *scratch: Any, **params: Any) -> None:
+        rule(x, y, params["groups"]).run(out, x, y, *scratch, **params)
+
+    def scratch(x: ShapedArray, y: ShapedArray, **params: Any) -> Avals:
+        return rule(x, y, params["groups"]).scratch(x, y, **params)
+
+    return Host(run, scratch)
+
+
 def _split(*always: Split, channels: tuple[Split, ...]) -> Any:
     """The split rule: parts of the channels belong to the same groups only where there is one group."""
     return lambda *ins, groups, **params: (*always, *(channels if groups == 1 else ()))
@@ -151,8 +177,8 @@ conv2d_p = Primitive(
     aval=_conv2d_aval,
     vjp=_conv2d_vjp,
     cost=_conv2d_cost,
-    numpy=Host(conv_host.conv2d_numpy, conv_host.conv2d_host_scratch),
-    opencl=tile_variants("conv.cl", conv_device.conv2d_launch, conv_device.conv2d_scratch),
+    numpy=_either(conv_host.conv2d_host, depthwise.conv2d_host, depthwise.has_depthwise_weights),
+    opencl=(depthwise.conv2d_variant, *conv_device.conv2d_variants),
     alias=None,
     split=_split(Split((0, None), (0,)), channels=(Split((None, 3), (3,)),)),
 )
@@ -162,8 +188,8 @@ conv2d_input_vjp_p = Primitive(
     aval=_input_vjp_aval,
     vjp=_input_vjp_vjp,
     cost=_input_vjp_cost,
-    numpy=Host(conv_host.input_vjp_numpy, conv_host.input_vjp_host_scratch),
-    opencl=tile_variants("conv.cl", conv_device.input_vjp_launch, conv_device.input_vjp_scratch),
+    numpy=_either(conv_host.input_vjp_host, depthwise.input_vjp_host, depthwise.has_depthwise_weights),
+    opencl=(depthwise.input_vjp_variant, *conv_device.input_vjp_variants),
     alias=None,
     split=_split(Split((0, None), (0,)), channels=(Split((None, 2), (3,)),)),
 )
@@ -173,8 +199,8 @@ conv2d_weight_vjp_p = Primitive(
     aval=_weight_vjp_aval,
     vjp=_weight_vjp_vjp,
     cost=_weight_vjp_cost,
-    numpy=Host(conv_host.weight_vjp_numpy, conv_host.weight_vjp_host_scratch),
-    opencl=tile_variants("conv.cl", conv_device.weight_vjp_launch, conv_device.weight_vjp_scratch),
+    numpy=_either(conv_host.weight_vjp_host, depthwise.weight_vjp_host, depthwise.has_depthwise_channels),
+    opencl=(depthwise.weight_vjp_variant, *conv_device.weight_vjp_variants),
     alias=None,
     split=_split(channels=(Split((3, None), (2,)), Split((None, 3), (3,)))),
 )

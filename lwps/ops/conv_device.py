@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from lwps.core import Device, Launch, Operand, ShapedArray
-from lwps.ops.chunks import add_parts_launch, chunks_of, parts_aval
+from lwps.ops.chunks import PIECE, add_parts_launch, chunks_of, parts_aval, pieces_of
 from lwps.ops.tiles import (
     Rows,
     Tile,
@@ -17,14 +17,13 @@ from lwps.ops.tiles import (
     panel_aval,
     tile_launch,
     tile_of,
+    tile_variants,
     tiles_an_item,
 )
 from lwps.ops.windows import Frame, Pair, Windows
 
 Avals = tuple[ShapedArray, ...]
 Launches = tuple[Launch, ...]
-
-PIECE = 256  # pixels of a line that the weight gradient takes through all of its tiles at a time
 
 
 @attrs.frozen
@@ -86,13 +85,13 @@ def _windows_launch(
     return tile_launch("conv2d", tile, -(-tiles // each), tile.panels(channels[1]), groups, (*arrays, *numbers))
 
 
-def conv2d_scratch(kind: str, x: ShapedArray, w: ShapedArray, *, groups: int, **geometry: Any) -> Avals:
+def _conv2d_scratch(kind: str, x: ShapedArray, w: ShapedArray, *, groups: int, **geometry: Any) -> Avals:
     k = w.shape[3] // groups
     panels = panel_aval(tile_of(kind, k), math.prod(w.shape[:3]), k, groups)
     return panels, Frame.of_input(x.shape[1:3], geometry["padding"]).aval(x)
 
 
-def conv2d_launch(
+def _conv2d_launch(
     kind: str, device: Device, outs: Any, ins: Any, scratch: Any, *, groups: int, **geometry: Any
 ) -> Launches:
     (out,), (x, w), (panels, framed) = outs, ins, scratch
@@ -113,7 +112,7 @@ def conv2d_launch(
     return (*_pad_launch(tile, framed, x, frame), *pack_launch(tile, panels, w, weights), product)
 
 
-def input_vjp_scratch(
+def _input_vjp_scratch(
     kind: str, ct: ShapedArray, w: ShapedArray, *, input_hw: Pair, groups: int, **geometry: Any
 ) -> Avals:
     # the taps of all residues together are those of the window, so one set of panels holds them all
@@ -122,7 +121,7 @@ def input_vjp_scratch(
     return panels, Frame.of_cotangent(input_hw, windows).aval(ct)
 
 
-def input_vjp_launch(
+def _input_vjp_launch(
     kind: str, device: Device, outs: Any, ins: Any, scratch: Any, *, input_hw: Pair, groups: int, **geometry: Any
 ) -> Launches:
     (out,), (ct, w), (panels, framed) = outs, ins, scratch
@@ -151,24 +150,17 @@ def input_vjp_launch(
     return tuple(launches)
 
 
-def _pieces(ct: ShapedArray | Operand) -> tuple[int, int]:
-    """Into how many pieces the lines of a cotangent are cut in all, and how many pixels a piece has at most."""
-    n, oh, ow, _ = ct.shape
-    each = max(1, min(ow, PIECE))
-    return n * oh * -(-ow // each), each
-
-
-def weight_vjp_scratch(
+def _weight_vjp_scratch(
     kind: str, x: ShapedArray, ct: ShapedArray, *, window: Pair, groups: int, **geometry: Any
 ) -> Avals:
     n, oh, ow, k = ct.shape
     size = math.prod(window) * (x.shape[3] // groups) * k
     panels = panel_aval(tile_of(kind, k // groups), n * oh * ow, k // groups, groups)
     frame = Frame.of_input(x.shape[1:3], geometry["padding"])
-    return panels, frame.aval(x), parts_aval(chunks_of(_pieces(ct)[0], n * oh * ow, size)[0], size)
+    return panels, frame.aval(x), parts_aval(chunks_of(pieces_of(ct)[0], n * oh * ow, size)[0], size)
 
 
-def weight_vjp_launch(
+def _weight_vjp_launch(
     kind: str, device: Device, outs: Any, ins: Any, scratch: Any, *, window: Pair, groups: int, **geometry: Any
 ) -> Launches:
     (out,), (x, ct), (panels, framed, parts) = outs, ins, scratch
@@ -183,7 +175,7 @@ def weight_vjp_launch(
     _, x_image, x_line, x_column = _places(shape, windows.strides)
     _, _, row, column = _places(shape, windows.dilation)
     runs = Runs(*window, row, column, c // groups)
-    pieces, piece = _pieces(ct)
+    pieces, piece = pieces_of(ct)
     chunks, chunk = chunks_of(pieces, n * oh * ow, out.size)
     tiles, panels_in_all = -(-runs.elements // tile.rows), tile.panels(k // groups) * groups
     each = 1 if kind == "gpu" else max(1, min(tiles, tiles * panels_in_all * chunks // (8 * device.compute_units)))
@@ -200,3 +192,8 @@ def weight_vjp_launch(
         product,
         *add_parts_launch(out, parts, chunks, tile.group, tile.options),
     )
+
+
+conv2d_variants = tile_variants("conv.cl", _conv2d_launch, _conv2d_scratch)
+input_vjp_variants = tile_variants("conv.cl", _input_vjp_launch, _input_vjp_scratch)
+weight_vjp_variants = tile_variants("conv.cl", _weight_vjp_launch, _weight_vjp_scratch)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lwps.core import ShapedArray
+from lwps.core import Host, ShapedArray
 from lwps.ops.windows import Frame, Pair, Windows, block_of, blocks, windows_of
 
 Avals = tuple[ShapedArray, ...]
@@ -56,7 +56,7 @@ def _products(
             np.copyto(here, product)
 
 
-def conv2d_numpy(
+def _conv2d_numpy(
     out: np.ndarray, x: np.ndarray, w: np.ndarray, framed: np.ndarray, rows: np.ndarray, *, groups: int, **geometry: Any
 ) -> None:
     windows = Windows(w.shape[:2], **geometry)
@@ -65,14 +65,14 @@ def conv2d_numpy(
     _products(out, view, _by_group(w, groups), rows, rows)
 
 
-def conv2d_host_scratch(x: ShapedArray, w: ShapedArray, *, groups: int, **geometry: Any) -> Avals:
+def _conv2d_host_scratch(x: ShapedArray, w: ShapedArray, *, groups: int, **geometry: Any) -> Avals:
     windows = Windows(w.shape[:2], **geometry)
     counts = x.shape[0], *windows.counts(x.shape[1:3])
     rows = _rows_aval(counts, windows.taps * x.shape[3], x.dtype)
     return Frame.of_input(x.shape[1:3], windows.padding).aval(x), rows
 
 
-def input_vjp_numpy(
+def _input_vjp_numpy(
     out: np.ndarray, ct: np.ndarray, w: np.ndarray, framed: np.ndarray, rows: np.ndarray, products: np.ndarray,
     matrix: np.ndarray, *, input_hw: Pair, groups: int, **geometry: Any,
 ) -> None:  # fmt: skip
@@ -94,7 +94,7 @@ def input_vjp_numpy(
         _products(dx, view, weights.reshape(groups, h.taps * v.taps * k // groups, c), rows, products)
 
 
-def input_vjp_host_scratch(ct: ShapedArray, w: ShapedArray, *, input_hw: Pair, groups: int, **geometry: Any) -> Avals:
+def _input_vjp_host_scratch(ct: ShapedArray, w: ShapedArray, *, input_hw: Pair, groups: int, **geometry: Any) -> Avals:
     windows = Windows(w.shape[:2], **geometry)
     rows = products = 0
     for h, v in windows.residues(input_hw):
@@ -105,7 +105,7 @@ def input_vjp_host_scratch(ct: ShapedArray, w: ShapedArray, *, input_hw: Pair, g
     return framed, *(ShapedArray((size,), ct.dtype) for size in (rows, products, w.size))
 
 
-def weight_vjp_numpy(
+def _weight_vjp_numpy(
     out: np.ndarray, x: np.ndarray, ct: np.ndarray, framed: np.ndarray, rows: np.ndarray, part: np.ndarray,
     *, window: Pair, groups: int, **geometry: Any,
 ) -> None:  # fmt: skip
@@ -120,8 +120,13 @@ def weight_vjp_numpy(
         total += part.reshape(total.shape)
 
 
-def weight_vjp_host_scratch(x: ShapedArray, ct: ShapedArray, *, window: Pair, groups: int, **geometry: Any) -> Avals:
+def _weight_vjp_host_scratch(x: ShapedArray, ct: ShapedArray, *, window: Pair, groups: int, **geometry: Any) -> Avals:
     windows = Windows(window, **geometry)
     rows = _rows_aval(ct.shape[:3], windows.taps * x.shape[3], x.dtype)
     part = ShapedArray((*window, x.shape[3] // groups, ct.shape[3]), x.dtype)
     return Frame.of_input(x.shape[1:3], windows.padding).aval(x), rows, part
+
+
+conv2d_host = Host(_conv2d_numpy, _conv2d_host_scratch)
+input_vjp_host = Host(_input_vjp_numpy, _input_vjp_host_scratch)
+weight_vjp_host = Host(_weight_vjp_numpy, _weight_vjp_host_scratch)

@@ -233,12 +233,12 @@ def windows_of(
     return as_strided(x[:, start[0] :, start[1] :], shape, steps, writeable=False)
 
 
-def block_of(counts: Sequence[int], nbytes: int) -> tuple[int, int, int]:
-    """Images, lines and columns of the largest block of BLOCK_BYTES (but at least one) of things of `nbytes`: whole
+def block_of(counts: Sequence[int], nbytes: int, block_bytes: int | None = None) -> tuple[int, int, int]:
+    """Images, lines and columns of the largest block of `block_bytes` (but at least one) of things of `nbytes`: whole
     lines and whole images where they are small.
     """
     images, lines, columns = counts
-    most = max(1, BLOCK_BYTES // max(1, nbytes))
+    most = max(1, (block_bytes or BLOCK_BYTES) // max(1, nbytes))
     if most < columns:
         return 1, 1, most
     if most < lines * columns:
@@ -246,11 +246,11 @@ def block_of(counts: Sequence[int], nbytes: int) -> tuple[int, int, int]:
     return max(1, min(images, most // max(1, lines * columns))), max(1, lines), max(1, columns)
 
 
-def blocks(counts: Sequence[int], nbytes: int) -> Iterator[tuple[slice, slice, slice]]:
-    """(images, lines, columns) of blocks that cover so many, each of about BLOCK_BYTES."""
+def blocks(counts: Sequence[int], nbytes: int, block_bytes: int | None = None) -> Iterator[tuple[slice, slice, slice]]:
+    """(images, lines, columns) of blocks that cover so many, each as `block_of` says."""
     ranges = [
         [slice(k, min(k + step, n)) for k in range(0, n, step)]
-        for n, step in zip(counts, block_of(counts, nbytes), strict=True)
+        for n, step in zip(counts, block_of(counts, nbytes, block_bytes), strict=True)
     ]
     for images in ranges[0]:
         for lines in ranges[1]:
