@@ -1,8 +1,8 @@
-// Convolution as products of register tiles (matmul.cl) with packed weights. A window is
-// a number of runs of `flat` floats, `wide` of them side by side: where its taps touch,
-// a run is a whole row of the window (width * channels floats); where they are dilated,
-// or where a group has only some of the channels, a run is one tap. So a result is a sum
-// of as many dot products as the window has runs.
+// Convolution as products of register tiles (matmul.cl) with packed weights. A window
+// is a number of runs of `flat` floats, `wide` of them side by side: where its taps
+// touch, a run is a whole row of the window (width * channels floats); where they are
+// dilated, or where a group has only some of the channels, a run is one tap. So a
+// result is a sum of as many dot products as the window has runs.
 #include "matmul.cl"
 #include "chunks.cl"
 

@@ -6,8 +6,8 @@
 #include "chunks.cl"
 
 #define GROUPED __attribute__((reqd_work_group_size(GROUP, 1, 1)))
-// Vectors are read and written through a type that may lie anywhere: some compilers make
-// vloadN a call, which spills all sums.
+// Vectors are read and written through a type that may lie anywhere: some compilers
+// make vloadN a call, which spills all sums.
 #if VEC == 1
 typedef float vec;
 typedef float loose;
@@ -63,9 +63,9 @@ static inline void sum_taps(vec *acc, int pixels, global const float *x,
     }
 }
 
-// Pixel (i, j) of rows x columns of the result is the sum over taps (r, s) of
-// x[row_first + i * row_stride + r * row_step, likewise of columns] times weight (r, s).
-// A tile is PIXELS pixels of a row; one work-item does `blocks` vectors of `tiles` tiles.
+// Pixel (i, j) of rows x columns of the result is the sum over taps (r, s) of weight
+// (r, s) times x[row_first + i * row_stride + r * row_step, likewise of columns].
+// A tile is PIXELS pixels of a row; one work-item does `blocks` vectors of `tiles`.
 kernel GROUPED void depthwise_conv2d(
     global float *restrict out, global const float *restrict x,
     global const float *restrict w, int lines, int channels, int rows, int columns,
@@ -79,7 +79,8 @@ kernel GROUPED void depthwise_conv2d(
     const int end = smaller(begin + blocks * VEC, channels);
     const int a_row = (columns + PIXELS - 1) / PIXELS;
     const long first = get_global_id(0) / parts * tiles;
-    const long all = (long)lines * a_row, last = first + tiles < all ? first + tiles : all;
+    const long all = (long)lines * a_row;
+    const long last = first + tiles < all ? first + tiles : all;
     const int x_row = row_step * width * channels, x_column = column_step * channels;
     const int pixel_step = column_stride * channels;
     for (long tile = first; tile < last; tile++) {
@@ -88,7 +89,8 @@ kernel GROUPED void depthwise_conv2d(
         const int y = row_first + i * row_stride, at = column_first + j * column_stride;
         const int r = first_tap(y, row_step);
         const int r_end = end_tap(y, row_step, height, taps_high);
-        const int right = at + (PIXELS - 1) * column_stride + (taps_wide - 1) * column_step;
+        const int right =
+            at + (PIXELS - 1) * column_stride + (taps_wide - 1) * column_step;
         const bool whole = at >= 0 && right < width && j + PIXELS <= columns;
         for (int block = begin; block < end; block += VEC) {
             const int channel = smaller(block, channels - VEC);
@@ -161,12 +163,13 @@ kernel GROUPED void depthwise_weight_vjp(
                 const int j_first = piece % a_line * length;
                 const int j_end = smaller(j_first + length, columns);
                 global const float *g = ct + (long)line * columns * channels + channel;
+                global const float *x_line = x + channel
+                    + ((long)(line / rows) * height + y) * width * channels;
                 global const float *a[TAPS];  // taps beyond the last repeat it
                 #pragma unroll
                 for (int t = 0; t < TAPS; t++)
-                    a[t] = x + channel
-                        + (((long)(line / rows) * height + y) * width
-                           + (s + smaller(t, count - 1)) * column_step - left) * channels;
+                    a[t] = x_line
+                        + ((s + smaller(t, count - 1)) * column_step - left) * channels;
                 // columns in which all taps of the bundle are on the image
                 int low = first_tap(s * column_step - left, column_stride);
                 int high = end_tap((s + count - 1) * column_step - left, column_stride,
@@ -187,18 +190,18 @@ kernel GROUPED void depthwise_weight_vjp(
                 }
                 #pragma unroll
                 for (int t = 0; t < TAPS; t++) {
-                    if (t < count) {
-                        const int at = (s + t) * column_step - left;
-                        const int from = larger(first_tap(at, column_stride), j_first);
-                        const int to = smaller(end_tap(at, column_stride, width, columns),
-                                           j_end);
-                        const int before = smaller(low, to), behind = larger(high, from);
-                        for (int j = from; j < before; j++)
-                            acc[t] += LOAD(a[t] + j * step) * LOAD(g + (long)j * channels);
-                        for (int j = behind; j < to; j++)
-                            acc[t] += LOAD(a[t] + j * step) * LOAD(g + (long)j * channels);
-                        sum[t] += acc[t];
-                    }
+                    if (t >= count)
+                        continue;
+                    const int at = (s + t) * column_step - left;
+                    const int to =
+                        smaller(end_tap(at, column_stride, width, columns), j_end);
+                    const int before = smaller(low, to);
+                    const int from = larger(first_tap(at, column_stride), j_first);
+                    for (int j = from; j < before; j++)
+                        acc[t] += LOAD(a[t] + j * step) * LOAD(g + (long)j * channels);
+                    for (int j = high; j < to; j++)
+                        acc[t] += LOAD(a[t] + j * step) * LOAD(g + (long)j * channels);
+                    sum[t] += acc[t];
                 }
             }
             #pragma unroll
