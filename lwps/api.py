@@ -22,7 +22,7 @@ from lwps.runtime.compile import compile_program, everywhere
 from lwps.runtime.interpreter import Executable
 from lwps.runtime.machine import Machine
 from lwps.runtime.memory import Memory, Slot
-from lwps.runtime.profile import new_slot, profile_program
+from lwps.runtime.profile import profile_program
 from lwps.transforms.optimize import optimize
 
 # --- machines -----------------------------------------------------------------------------------
@@ -114,10 +114,10 @@ class CompiledStep:
         slots = []
         for x, aval in zip(leaves, self._avals, strict=True):
             if type(x) is not Array:
-                slots.append(new_slot(memory, aval, x))
+                slots.append(memory.filled(aval, x))
                 continue
             slot = x._slot or x.slot()
-            slots.append(slot if slot.memory is memory else new_slot(memory, aval, np.asarray(x)))
+            slots.append(slot if slot.memory is memory else memory.filled(aval, np.asarray(x)))
         if self._donated:
             self._check_donated(slots, leaves)
             for i in self._donated:

@@ -1,7 +1,9 @@
 """The predicted step time: an event simulator that walks an instruction list as host and queues would.
 
 The host takes instructions in order. What it runs itself moves its clock; what it enqueues costs it the start and
-begins when host and queue have both come that far; a wait moves its clock to the end of what it waits for.
+begins when host and queue have both come that far; a wait moves its clock to the end of what it waits for. Of mapped
+memory the bytes are charged when a value changes hands (the map to read it, the unmap after writing it), the latency
+with the wait.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,7 @@ import attrs
 
 from lwps.core import Program
 from lwps.placement.costs import HOST
-from lwps.plan import Copy, Instruction, Profile, Range, Run, Wait
+from lwps.plan import Copy, Instruction, Map, Profile, Range, Run, Unmap, Wait
 
 
 @attrs.frozen
@@ -55,6 +57,10 @@ def simulate(program: Program, instructions: Sequence[Instruction], profile: Pro
             seconds = _copy_s(instruction, profile)
             clocks.enqueue(number, instruction.processor, _start_s(instruction.processor, profile), seconds)
             clocks.handover_s += seconds
+        elif isinstance(instruction, Map | Unmap):
+            seconds = _mapping_s(instruction, instructions[:number], profile)
+            clocks.enqueue(number, instruction.processor, _start_s(instruction.processor, profile), seconds)
+            clocks.handover_s += seconds
         elif isinstance(instruction, Wait):
             clocks.wait(instruction.upto, profile.handovers[instruction.processor, HOST].latency_s)
     return Simulation(max([clocks.host_s, *clocks.queue_s.values()]), dict(clocks.busy_s), clocks.handover_s)
@@ -77,6 +83,16 @@ def _copy_s(copy: Copy, profile: Profile) -> float:
     """Seconds of a copy, by the spaces it goes between and its bytes."""
     nbytes = sum(r.stop - r.start for r in copy.reads)
     return profile.handover_s(_memory(copy.reads[0]), _memory(copy.writes[0]), nbytes)
+
+
+def _mapping_s(instruction: Map | Unmap, before: Sequence[Instruction], profile: Profile) -> float:
+    """Seconds for the bytes that change hands with a map or an unmap."""
+    nbytes = instruction.range.stop - instruction.range.start
+    queue = instruction.processor
+    if isinstance(instruction, Map):
+        return 0.0 if instruction.mode == "write" else nbytes * profile.handovers[queue, HOST].s_per_byte
+    own = next(i for i in reversed(before) if isinstance(i, Map) and i.range == instruction.range)
+    return 0.0 if own.mode == "read" else nbytes * profile.handovers[HOST, queue].s_per_byte
 
 
 def _memory(place: Range) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from typing import ClassVar
 
 import attrs
 
@@ -35,6 +36,35 @@ class Copy:
     writes: tuple[Range, ...]
 
 
+'@attrs.frozen
+class Map:
+    """Enqueue on `processor`'s queue that the host gets hold of a range: to `read`, to `write` anew, or `both`."""
+
+    processor: str
+    range: Range
+    mode: str = attrs.field(validator=attrs.validators.in_(("read", "write", "both")))
+
+    reads: ClassVar[tuple[Range, ...]] = ()
+
+    @property
+    def writes(self) -> tuple[Range, ...]:
+        return (self.range,)  # nobody may be at the bytes meanwhile
+
+
+@attrs.frozen
+class Unmap:
+    """Enqueue on `processor`'s queue that the devices get a mapped range back."""
+
+    processor: str
+    range: Range
+
+    reads: ClassVar[tuple[Range, ...]] = ()
+
+    @property
+    def writes(self) -> tuple[Range, ...]:
+        return (self.range,)
+
+
 @attrs.frozen
 class Wait:
     """The host waits until instruction number `upto`, and all before it on that queue, has ended."""
@@ -50,7 +80,8 @@ class Flush:
     processor: str
 
 
-Instruction = Run | Copy | Wait | Flush
+Touching = Run | Copy | Map | Unmap  # instructions that touch bytes
+Instruction = Touching | Wait | Flush
 
 
 @attrs.frozen

@@ -11,7 +11,10 @@ import numpy as np
 import pyopencl as cl
 
 from lwps.plan import Handover
+from lwps.runtime.blocks import MappedBlock
 from lwps.runtime.machine import HOST, Machine
+from lwps.runtime.memory import Memory
+from lwps.transforms.memory import SHARED
 
 _KERNEL = """
 kernel void tick(global int *x) { if (get_global_id(0) == 0) x[0] += 1; }
@@ -35,10 +38,10 @@ _ROUNDS = 15
 def calibrate(machine: Machine) -> tuple[dict[str, float], dict[tuple[str, str], Handover]]:
     """Host seconds to start one eqn on each processor, and the cost of each hand-over by direction.
 
-    Where memory is shared a hand-over is a wait: what a round trip host - device - host with work on both sides takes
+    Where memory is coherent a hand-over is a wait: what a round trip host - device - host with work on both sides takes
     beyond the same work on each side alone, half in each direction. So it holds what changing lanes costs in caches
-    and in threads that must wake, or that spin on a core that the other lane wants. In mode `copy` the time of
-    explicit copies comes on top.
+    and in threads that must wake, or that spin on a core that the other lane wants. Where memory is mapped, the time of
+    a map and its unmap comes on top; in mode `copy` that of explicit copies.
     """
     return _calibrate(machine)
 
@@ -48,12 +51,12 @@ def _calibrate(machine: Machine) -> tuple[dict[str, float], dict[tuple[str, str]
     host_s = {HOST: 0.0}  # measured with the eqn
     handovers: dict[tuple[str, str], Handover] = {}
     for name, queue in machine.queues.items():
-        tick = _ticker(machine, queue)
+        tick = _ticker(machine, name)
         chains = [_chain(tick, queue, 100) for _ in range(_ROUNDS)]
         host_s[name], chained = (statistics.median(c[k] for c in chains) / 100 for k in (0, 1))
         alone = _median(partial(_chain_s, tick, queue))
-        half = max(alone - chained, _change_of_lanes(machine, queue), 1e-7) / 2
-        to, back = _copy_costs(machine, queue) if not machine.unified else (Handover(0.0, 0.0),) * 2
+        half = max(alone - chained, _change_of_lanes(machine, name), 1e-7) / 2
+        to, back = _moving_costs(machine, name)
         handovers[HOST, name] = attrs.evolve(to, latency_s=to.latency_s + half)
         handovers[name, HOST] = attrs.evolve(back, latency_s=back.latency_s + half)
     for a in machine.queues:
@@ -64,10 +67,10 @@ def _calibrate(machine: Machine) -> tuple[dict[str, float], dict[tuple[str, str]
     return host_s, handovers
 
 
-def _ticker(machine: Machine, queue: Any) -> Callable[[], Any]:
-    assert machine.kernels is not None
-    kernel = machine.kernels.kernel(_KERNEL, "", "tick")
-    buffer = cl.Buffer(machine.context, cl.mem_flags.READ_WRITE, 4)
+def _ticker(machine: Machine, name: str) -> Callable[[], Any]:
+    queue = machine.queues[name]
+    kernel = machine.kernels[name].kernel(_KERNEL, "", "tick")
+    buffer = cl.Buffer(machine.contexts[name], cl.mem_flags.READ_WRITE, 4)
     kernel.set_arg(0, buffer)
 
     def tick(keep: Any = buffer) -> Any:
@@ -82,11 +85,11 @@ def _chain_s(tick: Callable[[], Any], queue: Any) -> float:
     return _chain(tick, queue, 1)[1]
 
 
-def _change_of_lanes(machine: Machine, queue: Any) -> float:
+def _change_of_lanes(machine: Machine, name: str) -> float:
     """Seconds that a round trip with work on both sides takes beyond the work itself, median of paired rounds."""
-    assert machine.kernels is not None
-    kernel = machine.kernels.kernel(_KERNEL, "", "work")
-    buffer = cl.Buffer(machine.context, cl.mem_flags.READ_WRITE, 4 * _ITEMS * _EACH)
+    queue = machine.queues[name]
+    kernel = machine.kernels[name].kernel(_KERNEL, "", "work")
+    buffer = cl.Buffer(machine.contexts[name], cl.mem_flags.READ_WRITE, 4 * _ITEMS * _EACH)
     kernel.set_arg(0, buffer)
     kernel.set_arg(1, np.int32(_EACH))
     a = np.ones((_SIDE, _SIDE), np.float32)
@@ -120,8 +123,36 @@ def _chain(tick: Callable[[], Any], queue: Any, n: int) -> tuple[float, float]:
     return enqueued - start, time.perf_counter() - start
 
 
-def _copy_costs(machine: Machine, queue: Any) -> tuple[Handover, Handover]:
-    device = cl.Buffer(machine.context, cl.mem_flags.READ_WRITE, _LARGE)
+def _moving_costs(machine: Machine, name: str) -> tuple[Handover, Handover]:
+    """What copying or mapping takes, to the device and back."""
+    if machine.sharing == "coherent":
+        return Handover(0.0, 0.0), Handover(0.0, 0.0)
+    if machine.sharing == "apart":
+        return _copy_costs(machine, name)
+    return _map_costs(machine, name)
+
+
+def _map_costs(machine: Machine, name: str) -> tuple[Handover, Handover]:
+    """To the device: a map to write and its unmap. Back: a map to read and its unmap."""
+    queue = machine.queues[name]
+    block = Memory(machine).allocate(SHARED, _LARGE)
+    assert isinstance(block, MappedBlock)
+
+    def mapping(nbytes: int, mode: str) -> float:
+        def there_and_back() -> None:
+            block.map(queue, 0, nbytes, mode).wait()
+            block.unmap(queue, 0, nbytes)
+            queue.finish()
+
+        return _median(lambda: _seconds(there_and_back))
+
+    to, back = ([mapping(n, mode) for n in (_SMALL, _LARGE)] for mode in ("write", "read"))
+    return _line(*to), _line(*back)
+
+
+def _copy_costs(machine: Machine, name: str) -> tuple[Handover, Handover]:
+    queue = machine.queues[name]
+    device = cl.Buffer(machine.contexts[name], cl.mem_flags.READ_WRITE, _LARGE)
     host = np.zeros(_LARGE, np.uint8)
 
     def copying(nbytes: int, back: bool) -> float:

@@ -61,10 +61,10 @@ def lower(program: Program, placement: Placement, machine: Machine) -> Lowered:
             " call lwps.optimize first"
         )
     schedule = Schedule(tuple(k for k, p in enumerate(placement.processors) if p is not None))
-    values = values_of(program, placement, schedule, machine.unified)
+    values = values_of(program, placement, schedule, machine.sharing)
     recipes = _recipes(program, placement, machine)
     scratch = {
-        k: (family(p, machine.unified), _scratch(program, k, recipes)) for k, p in enumerate(placement.processors) if p
+        k: (family(p, machine.sharing), _scratch(program, k, recipes)) for k, p in enumerate(placement.processors) if p
     }
     memory = plan_memory(
         program,
@@ -76,8 +76,9 @@ def lower(program: Program, placement: Placement, machine: Machine) -> Lowered:
     )
     in_place = in_place_outputs(program, values, schedule)
     nbytes = {k: [a.nbytes for a in avals] for k, (_, avals) in scratch.items()}
-    instructions = insert_handovers(program, placement, schedule, values, memory, in_place, nbytes, machine.unified)
-    prove(instructions, program.names, *ends(program, values, memory, in_place))
+    instructions = insert_handovers(program, placement, schedule, values, memory, in_place, nbytes, machine.sharing)
+    mapped = machine.sharing == "mapped"
+    prove(instructions, program.names, *ends(program, values, memory, in_place), mapped=mapped)
     return Lowered(program, placement, schedule, values, memory, in_place, recipes, instructions)
 
 

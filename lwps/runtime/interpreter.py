@@ -2,8 +2,9 @@
 
 State: `_calls[i]` does instruction i, with everything bound: arrays, kernels with their arguments, events.
 `_bound[space]` is the block that instructions touching a slot are bound to; before a step those
-whose slot has another block are bound anew, and no others. Invariant: when `run` returns, every
-queue has been waited for, so blocks that went back to the pool are in nobody's use.
+whose slot has another block are bound anew, and no others. Where a map shows the host bytes at another address
+than before, it binds those who use them itself. Invariant: when `run` returns, every queue has been waited for and
+nothing is mapped in part, so blocks that went back to the pool are in nobody's use.
 """
 
 import time
@@ -15,9 +16,11 @@ import numpy as np
 import pyopencl as cl
 
 from lwps.core import Operand, ShapedArray
-from lwps.plan import Copy, Flush, Range, Run, Wait
+from lwps.plan import Copy, Flush, Map, Range, Run, Touching, Unmap, Wait
+from lwps.runtime.blocks import Block, BufferBlock, MappedBlock
 from lwps.runtime.machine import HOST, Machine
-from lwps.runtime.memory import Block, Memory, Slot
+from lwps.runtime.memory import Memory, Slot
+from lwps.transforms.memory import SHARED
 
 if TYPE_CHECKING:
     from lwps.runtime.compile import Lowered
@@ -36,15 +39,17 @@ class Executable:
             for k, nbytes in enumerate(sizes)
         }
         self._bound: dict[str, Block] = dict(self._arena)
+        self._moves: dict[str, int] = {}  # of the blocks bound, where they have moved
         self._events: list[Any] = [None] * len(lowered.instructions)
         self._calls: list[Call] = [_nothing] * len(lowered.instructions)
         self._binders: list[Callable[[], Call] | None] = [None] * len(lowered.instructions)
         self._users = self._slot_users()
         self._queues = machine.queues
         values, program = lowered.values, lowered.program
-        self._arrival = tuple(values.homes[values.number[v]][0] for v in program.inputs)
+        self._arrival = tuple(values.spaces[values.number[v]][0] for v in program.inputs)
+        self._written = tuple(self._written_in_place(k) for k in range(len(program.inputs)))
         self._input_spaces = tuple(self._spaces(f"in{k}") for k in range(len(program.inputs)))
-        self._output_homes = tuple(values.homes[values.number[v]][0] for v in program.outputs)
+        self._output_homes = tuple(values.spaces[values.number[v]][0] for v in program.outputs)
         self._output_spaces = tuple(self._spaces(f"out{k}") for k in range(len(program.outputs)))
         # inputs whose values instructions bring to further families, and outputs that are new values
         self._gains = tuple(
@@ -61,12 +66,18 @@ class Executable:
         self._unbound = True  # until a step has bound every instruction
         self.staged = 0  # inputs that had to be brought to where the step expects them
 
+    def _written_in_place(self, k: int) -> bool:
+        """Whether input `k` is written over by the output that replaces it."""
+        program = self.lowered.program
+        return any(i == k and program.outputs[o] is not program.inputs[k] for o, i in self.lowered.in_place.items())
+
     @property
     def peak_bytes(self) -> int:
         """Bytes of the arena and of one set of slots."""
         v = self.lowered.values
-        slots = sum(v.roots[k].aval.nbytes * max(1, len(v.homes[k])) for k in v.slots if not self._replaces(v.slots[k]))
-        return sum(b.nbytes for b in self._arena.values()) + slots
+        slots = [k for k, name in v.slots.items() if not self._replaces(name)]
+        in_slots = sum(v.roots[k].aval.nbytes * max(1, len(v.spaces[k])) for k in slots)
+        return sum(b.nbytes for b in self._arena.values()) + in_slots
 
     def _replaces(self, slot: str) -> bool:
         return slot.startswith("out") and int(slot[3:]) in self.lowered.in_place
@@ -74,7 +85,7 @@ class Executable:
     def _slot_users(self) -> dict[str, list[int]]:
         users: dict[str, list[int]] = {}
         for at, instruction in enumerate(self.lowered.instructions):
-            if isinstance(instruction, Run | Copy):
+            if isinstance(instruction, Touching):
                 for space in {r.space for r in (*instruction.reads, *instruction.writes)}:
                     if not space.startswith("arena"):
                         users.setdefault(space, []).append(at)
@@ -87,13 +98,10 @@ class Executable:
     def _const_slots(self) -> list[Slot]:
         slots = []
         for k, (var, value) in enumerate(self.lowered.program.consts):
-            slot = self.memory.slot(var.aval.nbytes)
-            home = self.memory.host_family
-            slot.block(home).view(0, var.aval)[...] = value
-            slot.valid = {home}
+            slot = self.memory.filled(var.aval, value)
             for space, where in self._spaces(f"const{k}"):
                 slot.ensure(where)
-                self._bound[space] = slot.block(where)
+                self._rebound(space, slot.block(where))
             slots.append(slot)
         return slots
 
@@ -108,7 +116,7 @@ class Executable:
                 for call in calls:
                     call()
         except BaseException as error:  # an interrupt too must not leave queues at work on blocks that go back
-            self._finish_queues(self.machine.queues)
+            self._clean_up(self.machine.queues)
             self._explain(error, len(self._calls) - calls.__length_hint__() - 1)
             raise
         self._settle(inputs, outputs)
@@ -136,7 +144,7 @@ class Executable:
                         pending.append((at, *result))
             step_s = time.perf_counter() - begin
         except BaseException:
-            self._finish_queues(self.machine.profiling_queues)
+            self._clean_up(self.machine.profiling_queues)
             raise
         finally:
             self._queues = self.machine.queues
@@ -161,24 +169,25 @@ class Executable:
         changed: list[str] = []
         bound = self._bound
         unbound, self._unbound = self._unbound, True  # after an error on the way the next step binds all anew
-        for slot, home, spaces in zip(inputs, self._arrival, self._input_spaces, strict=True):
-            if home not in slot.valid:
-                slot.ensure(home)
+        for slot, home, written in zip(inputs, self._arrival, self._written, strict=True):
+            if (home not in slot.valid or written) and slot.ensure(home, alone=written):
                 self.staged += 1
+        for slot, home in zip(inputs, self._arrival, strict=True):
+            if home not in slot.valid:  # it is another input too, which the other side reads
+                slot.share()
+        for slot, spaces in zip(inputs, self._input_spaces, strict=True):
             for space, where in spaces:
                 block = slot.blocks.get(where) or slot.block(where)
-                if bound.get(space) is not block:
-                    bound[space] = block
+                if (bound.get(space) is not block or block.moves) and self._rebound(space, block):
                     changed.append(space)
         outputs = []
         for k, spaces in enumerate(self._output_spaces):
             i = self.lowered.in_place.get(k)
-            slot = inputs[i] if i is not None else self.memory.slot(self.lowered.program.outputs[k].aval.nbytes)
+            slot = inputs[i] if i is not None else self._new_output(k)
             outputs.append(slot)
             for space, where in spaces:
                 block = slot.block(where)
-                if bound.get(space) is not block:
-                    bound[space] = block
+                if (bound.get(space) is not block or block.moves) and self._rebound(space, block):
                     changed.append(space)
         if unbound:
             for at in range(len(self._calls)):
@@ -189,6 +198,19 @@ class Executable:
         self._unbound = False
         return outputs
 
+    def _new_output(self, k: int) -> Slot:
+        slot = self.memory.slot(self.lowered.program.outputs[k].aval.nbytes)
+        if self.memory.mapped:
+            slot.claim(self._output_homes[k])
+        return slot
+
+    def _rebound(self, space: str, block: Block) -> bool:
+        """Bind a space to `block`; whether that changes anything for those who touch it."""
+        if self._bound.get(space) is block and self._moves.get(space, 0) == block.moves:
+            return False
+        self._bound[space], self._moves[space] = block, block.moves
+        return True
+
     def _settle(self, inputs: Sequence[Slot], outputs: Sequence[Slot]) -> None:
         """Say in which families the slots are valid now."""
         for k, families in self._gains:
@@ -197,10 +219,14 @@ class Executable:
             if outputs[k].valid != families:
                 outputs[k].valid = set(families)
 
-    def _finish_queues(self, queues: Mapping[str, Any]) -> None:
+    def _clean_up(self, queues: Mapping[str, Any]) -> None:
+        """After an error on the way: nothing is at work any more, nothing mapped in part."""
         for queue in queues.values():
             try:
                 queue.finish()
+                for block in set(self._bound.values()):
+                    if isinstance(block, MappedBlock):
+                        block.let_go(queue)
             except cl.Error:
                 continue  # the error that is on its way up says more
 
@@ -236,6 +262,10 @@ class Executable:
             return lambda: partial(self._flush, instruction.processor)
         if isinstance(instruction, Copy):
             return partial(self._bind_copy, at, instruction)
+        if isinstance(instruction, Map):
+            return partial(self._bind_map, at, instruction)
+        if isinstance(instruction, Unmap):
+            return partial(self._bind_unmap, at, instruction)
         if instruction.processor == HOST:
             return partial(self._bind_host, instruction)
         return _KernelBinder(self, at, instruction).bind
@@ -252,13 +282,20 @@ class Executable:
         """An instruction on no bytes: waiting for it still means waiting for what came before it."""
         self._events[at] = cl.enqueue_marker(self._queues[name])
 
-    def _views(self, instruction: Run) -> list[np.ndarray]:
+    def _views(self, instruction: Run) -> list[np.ndarray | None]:
         eqn = self.lowered.program.eqns[instruction.eqn]
         operands = [*zip(self._out_ranges(instruction), (v.aval for v in eqn.outs), strict=True)]
         operands += zip(self._in_ranges(instruction), eqn.in_avals, strict=True)
         scratch = self._scratch(instruction)
         operands += zip(instruction.writes[len(eqn.outs) :], scratch, strict=True)
-        return [self._bound[r.space].view(r.start, aval) for r, aval in operands]
+        return [self._view(r, aval) for r, aval in operands]
+
+    def _view(self, r: Range, aval: ShapedArray) -> np.ndarray | None:
+        """Bytes as the host sees them; None where that is only known once they have been mapped."""
+        block = self._bound[r.space]
+        if self.memory.mapped and r.space.endswith(f"@{SHARED}"):
+            return block.mapped_view(r.start, aval)
+        return block.view(r.start, aval)
 
     def _out_ranges(self, instruction: Run) -> Sequence[Range]:
         return instruction.writes[: len(self.lowered.program.eqns[instruction.eqn].outs)]
@@ -277,7 +314,48 @@ class Executable:
 
     def _bind_host(self, instruction: Run) -> Call:
         eqn = self.lowered.program.eqns[instruction.eqn]
-        return partial(eqn.primitive.numpy.run, *self._views(instruction), **eqn.params)
+        views = self._views(instruction)
+        if any(v is None for v in views):
+            return _nothing  # the map that comes before it will bind it
+        return partial(eqn.primitive.numpy.run, *views, **eqn.params)
+
+    def _bind_map(self, at: int, instruction: Map) -> Call:
+        block, r, name = self._bound[instruction.range.space], instruction.range, instruction.processor
+        assert isinstance(block, MappedBlock)
+        users = self._host_users(r)
+        place: Any = None
+
+        def call() -> tuple[Any, Any]:
+            nonlocal place
+            event = self._events[at] = block.map(self._queues[name], r.start, r.stop, instruction.mode)
+            now = block.place(r.start, r.stop)
+            if now is not place:
+                place = now
+                for user in users:
+                    self._calls[user] = self._bind(user)
+            return event, event
+
+        return call
+
+    def _bind_unmap(self, at: int, instruction: Unmap) -> Call:
+        block, r, name = self._bound[instruction.range.space], instruction.range, instruction.processor
+        assert isinstance(block, MappedBlock)
+
+        def call() -> tuple[Any, Any]:
+            event = self._events[at] = block.unmap(self._queues[name], r.start, r.stop)
+            return event, event
+
+        return call
+
+    def _host_users(self, r: Range) -> list[int]:
+        """Instructions that run on the host and touch the range."""
+        where = r.space, r.start, r.stop
+        return [
+            at
+            for at, i in enumerate(self.lowered.instructions)
+            if isinstance(i, Run) and i.processor == HOST
+            if any((t.space, t.start, t.stop) == where for t in (*i.reads, *i.writes))
+        ]
 
     def _bind_copy(self, at: int, instruction: Copy) -> Call:
         (read,), (write,) = instruction.reads, instruction.writes
@@ -285,10 +363,12 @@ class Executable:
         nbytes = read.stop - read.start
         if nbytes == 0:
             return partial(self._mark, at, instruction.processor)
-        if target.host is not None:
+        if isinstance(source, BufferBlock):
+            assert target.host is not None
             ends = target.host[write.start : write.stop], source.buffer
             offset = {"src_offset": read.start}
         else:
+            assert isinstance(target, BufferBlock)
             assert source.host is not None
             ends = target.buffer, source.host[read.start : read.stop]
             offset = {"dst_offset": write.start}
@@ -307,8 +387,7 @@ class _KernelBinder:
     def __init__(self, executable: Executable, at: int, instruction: Run) -> None:
         self.executable, self.at, self.instruction = executable, at, instruction
         self.recipe = executable.lowered.recipes[instruction.eqn]
-        cache = executable.machine.kernels
-        assert cache is not None
+        cache = executable.machine.kernels[instruction.processor]
         source = self.recipe.source
         self.kernels = [cache.kernel(source, launch.options, launch.kernel) for launch in self.recipe.launches]
         self.arguments: dict[tuple[str, int], tuple[Block, Any]] = {}  # kept: OpenCL does not hold them

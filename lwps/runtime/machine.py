@@ -12,7 +12,10 @@ from lwps.core import Device
 from lwps.runtime.kernels import KernelCache
 
 HOST = "cpu"
-MODES = ("svm-fine", "copy")
+# how host and devices come to see the same bytes: fine-grain SVM; coarse-grain SVM and host-visible buffers, which are
+# mapped; buffers of each device's own, with copies
+MODES = ("svm-fine", "svm-coarse", "host-ptr", "copy")
+STRICT = "strict"  # for tests: as if mapped, but host and device have bytes of their own that only map and unmap copy
 INSTALL_HINT = (
     "no OpenCL device was found, so everything runs on cpu; for a CPU device `pip install pyopencl[pocl]`,"
     " for a GPU its vendor's OpenCL driver"
@@ -39,21 +42,23 @@ class Processor:
 
 @attrs.frozen(eq=False)
 class Machine:
-    """Processors, the memory mode, and the OpenCL context and queues that reach the devices."""
+    """Processors, the memory mode, and by the devices' names OpenCL contexts (one a platform), queues and kernels."""
 
     processors: tuple[Processor, ...]
     memory: str
-    context: Any = None
+    contexts: dict[str, Any] = attrs.Factory(dict)
     queues: dict[str, Any] = attrs.Factory(dict)
     profiling_queues: dict[str, Any] = attrs.Factory(dict)
-    kernels: KernelCache | None = None
+    kernels: dict[str, KernelCache] = attrs.Factory(dict)
 
     @classmethod
     def detect(cls, processors: Sequence[str] | None = None, memory: str | None = None) -> "Machine":
         """The `cpu` and the best OpenCL device (a GPU before a CPU device), or the processors named.
 
-        `memory` is `svm-fine` or `copy`; by default the first that the device can do. Without an OpenCL
-        device the machine is `cpu` alone, and a warning says what to install.
+        `memory` is one of MODES; by default `svm-fine` where the device can do it, else `svm-coarse` or
+        `host-ptr` where it says that it shares the host's memory, else `copy`. Without an OpenCL device
+        the machine is `cpu` alone, and a warning says what to install. Devices of several platforms work together
+        in modes `svm-fine` (CPU devices, on one arena) and `copy`.
         """
         found = opencl_processors()
         host = Processor(HOST, _host_description())
@@ -71,20 +76,19 @@ class Machine:
         mode = memory_mode(devices, memory)
         if not devices:
             return cls(processors, mode)
-        if len({d.cl_device.platform for d in devices}) > 1:
-            raise MachineError(
-                f"machine: OpenCL processors must be of one platform, got {', '.join(d.name for d in devices)};"
-                " name one of them"
-            )
-        context = cl.Context([d.cl_device for d in devices])
+        _check_platforms(devices, mode)
+        platforms = dict.fromkeys(d.cl_device.platform for d in devices)
+        of_platform = {p: cl.Context([d.cl_device for d in devices if d.cl_device.platform == p]) for p in platforms}
+        caches = {p: KernelCache(context) for p, context in of_platform.items()}
+        contexts = {d.name: of_platform[d.cl_device.platform] for d in devices}
         profiling = cl.command_queue_properties.PROFILING_ENABLE
         return cls(
             processors,
             mode,
-            context,
-            {d.name: cl.CommandQueue(context, d.cl_device) for d in devices},
-            {d.name: cl.CommandQueue(context, d.cl_device, profiling) for d in devices},
-            KernelCache(context),
+            contexts,
+            {d.name: cl.CommandQueue(contexts[d.name], d.cl_device) for d in devices},
+            {d.name: cl.CommandQueue(contexts[d.name], d.cl_device, profiling) for d in devices},
+            {d.name: caches[d.cl_device.platform] for d in devices},
         )
 
     @property
@@ -92,9 +96,14 @@ class Machine:
         return tuple(p.name for p in self.processors)
 
     @property
-    def unified(self) -> bool:
-        """Whether all processors work on the same bytes."""
-        return self.memory != "copy"
+    def context(self) -> Any:
+        """The context that shared memory is allocated in, None without a device."""
+        return next(iter(self.contexts.values()), None)
+
+    @property
+    def sharing(self) -> str:
+        """What the memory mode means for plans: `coherent`, `mapped` or `apart`."""
+        return {"svm-fine": "coherent", "copy": "apart"}.get(self.memory, "mapped")
 
     def processor(self, name: str) -> Processor:
         return next(p for p in self.processors if p.name == name)
@@ -117,22 +126,46 @@ class Machine:
 
 
 def memory_mode(devices: Sequence[Processor], wanted: str | None) -> str:
-    """`wanted` if the devices can do it, by default the first of MODES that they can."""
-    if wanted is not None and wanted not in MODES:
+    """`wanted` if the devices can do it, by default the first of MODES that pays on them."""
+    if wanted is not None and wanted not in (*MODES, STRICT):
         raise MachineError(f"memory: the mode must be one of {', '.join(MODES)}, got {wanted!r}")
-    fine = all(_fine_grain(d.cl_device) for d in devices)
-    if wanted == "svm-fine" and not fine:
+    grains = cl.device_svm_capabilities
+    without = {
+        "svm-fine": [d for d in devices if not _svm(d.cl_device, grains.FINE_GRAIN_BUFFER)],
+        "svm-coarse": [d for d in devices if not _svm(d.cl_device, grains.COARSE_GRAIN_BUFFER)],
+    }
+    if wanted is not None and without.get(wanted):
+        kind = wanted.removeprefix("svm-")
         raise MachineError(
-            f"memory: svm-fine needs fine-grain buffer SVM, got a device without: {devices[0].description}; use copy"
+            f"memory: {wanted} needs {kind}-grain buffer SVM, got a device without:"
+            f" {without[wanted][0].description}; use {'svm-coarse, ' * (kind == 'fine')}host-ptr or copy"
         )
-    return wanted or ("svm-fine" if fine else "copy")
+    if wanted is not None:
+        return wanted
+    if not without["svm-fine"]:
+        return "svm-fine"
+    if not all(d.cl_device.host_unified_memory for d in devices):
+        return "copy"  # where a map is a copy over a bus, each value is copied once instead of at each map
+    return "host-ptr" if without["svm-coarse"] else "svm-coarse"
 
 
-def _fine_grain(device: Any) -> bool:
+def _svm(device: Any, capability: int) -> bool:
     try:
-        return bool(device.svm_capabilities & cl.device_svm_capabilities.FINE_GRAIN_BUFFER)
+        return bool(device.svm_capabilities & capability)
     except cl.Error:
         return False  # OpenCL 1.x
+
+
+def _check_platforms(devices: Sequence[Processor], mode: str) -> None:
+    """Refuse devices of several platforms where their drivers cannot reach the same bytes."""
+    if len({d.cl_device.platform for d in devices}) < 2 or mode == "copy":
+        return
+    names = ", ".join(d.name for d in devices)
+    if mode != "svm-fine" or not all(d.device is not None and d.device.type == "cpu" for d in devices):
+        raise MachineError(
+            f"machine: devices of several platforms must work in mode copy, or be CPU devices in svm-fine,"
+            f" got {names} in {mode}; name devices of one platform, or memory='copy'"
+        )
 
 
 def opencl_processors() -> list[Processor]:

@@ -1,8 +1,8 @@
-"""Bytes that processors share: blocks by space family, views and kernel arguments into them.
+"""Bytes that processors share: a pool of blocks, and slots that hold one array each.
 
 State: a pool keeps blocks that nobody holds, by family and size, for the next one who asks.
-A `Slot` holds the blocks of one array, one for each family it exists in; when the last reference
-to the slot goes, its blocks return to the pool. So a returned array is never overwritten while it,
+A `Slot` holds the blocks of one array, one for each family it exists in (where memory is mapped one for all); when the
+last reference to the slot goes, its blocks return to the pool. So a returned array is never overwritten while it,
 or a view of it, lives.
 """
 
@@ -10,50 +10,15 @@ import threading
 import weakref
 from typing import Any
 
-import attrs
 import numpy as np
 import pyopencl as cl
 
 from lwps.core import ShapedArray
+from lwps.runtime.blocks import Block, BufferBlock, CoarseSvmBlock, HostPtrBlock, MappedBlock, StrictBlock, SvmBlock
 from lwps.runtime.machine import HOST, Machine
-from lwps.transforms.memory import SHARED
+from lwps.transforms.memory import SHARED, family
 
 _ALIGN = 128
-
-
-@attrs.frozen(eq=False)
-class Block:
-    """A piece of memory: bytes that the host sees, or an OpenCL buffer that it does not."""
-
-    family: str
-    nbytes: int
-    host: np.ndarray | None
-    buffer: Any = None
-    parts: dict[tuple[int, int], Any] = attrs.Factory(dict)
-
-    def __del__(self) -> None:
-        self.parts.clear()  # before the buffer they lie in: NVIDIA's driver crashes the other way round
-
-    def view(self, start: int, aval: ShapedArray) -> np.ndarray:
-        """An array in the host's bytes."""
-        assert self.host is not None, f"the host does not see {self.family}"
-        return self.host[start : start + aval.nbytes].view(aval.dtype).reshape(aval.shape)
-
-    def argument(self, start: int, nbytes: int) -> Any:
-        """What a kernel takes for these bytes.
-
-        One object for each part, kept as long as the block: two sub-buffers of the same bytes did not see each
-        other's writes on NVIDIA (driver 580), and OpenCL does not hold a kernel's arguments.
-        """
-        if start == 0 and nbytes == self.nbytes and self.host is None:
-            return self.buffer
-        if (start, nbytes) not in self.parts:
-            self.parts[start, nbytes] = (
-                self.buffer.get_sub_region(start, max(nbytes, 1))
-                if self.host is None
-                else cl.SVM(self.host[start : start + nbytes])
-            )
-        return self.parts[start, nbytes]
 
 
 class Memory:
@@ -64,26 +29,41 @@ class Memory:
         self._free: dict[tuple[str, int], list[Block]] = {}
         self.lock = threading.RLock()  # held while the values of a slot are brought elsewhere
         self.allocated = 0
-
-    def family(self, processor: str) -> str:
-        return SHARED if self.machine.unified else processor
+        self.mapped = machine.sharing == "mapped" and machine.context is not None
 
     @property
     def host_family(self) -> str:
-        return self.family(HOST)
+        return family(HOST, self.machine.sharing)
+
+    @property
+    def mapping_queue(self) -> Any:
+        """The queue on which blocks are mapped between steps."""
+        return next(iter(self.machine.queues.values()))
 
     def allocate(self, family: str, nbytes: int) -> Block:
         """A new block of at least `nbytes` bytes at the machine's alignment."""
         size = max(_ALIGN, -(-nbytes // _ALIGN) * _ALIGN)
         self.allocated += size
-        if family not in (SHARED, HOST):
-            return Block(family, size, None, cl.Buffer(self.machine.context, cl.mem_flags.READ_WRITE, size))
         if family == SHARED and self.machine.context is not None:
-            host = cl.fsvm_empty(self.machine.context, (size,), np.uint8, alignment=self.machine.alignment)
-            return Block(family, size, host)
+            return self._shared(size)
+        if family not in (SHARED, HOST):
+            return BufferBlock(family, size, self._buffer(self.machine.contexts[family], size))
         raw = np.empty(size + _ALIGN, np.uint8)
         skip = -raw.ctypes.data % _ALIGN
         return Block(family, size, raw[skip : skip + size])
+
+    def _shared(self, size: int) -> Block:
+        context, mode, align = self.machine.context, self.machine.memory, self.machine.alignment
+        if mode == "svm-fine":
+            return SvmBlock(SHARED, size, cl.fsvm_empty(context, (size,), np.uint8, alignment=align))
+        if mode == "svm-coarse":
+            return CoarseSvmBlock(SHARED, size, cl.csvm_empty(context, (size,), np.uint8, alignment=align))
+        if mode == "host-ptr":
+            return HostPtrBlock(SHARED, size, self._buffer(context, size, cl.mem_flags.ALLOC_HOST_PTR))
+        return StrictBlock(SHARED, size, self._buffer(context, size), self.mapping_queue)
+
+    def _buffer(self, context: Any, size: int, flags: int = 0) -> Any:
+        return cl.Buffer(context, cl.mem_flags.READ_WRITE | flags, size)
 
     def take(self, family: str, nbytes: int) -> Block:
         """A block from the pool, or a new one."""
@@ -97,19 +77,25 @@ class Memory:
         self._free.setdefault((block.family, block.nbytes), []).append(block)
 
     def slot(self, nbytes: int) -> "Slot":
-        return Slot(self, nbytes)
+        return MappedSlot(self, nbytes) if self.mapped else Slot(self, nbytes)
+
+    def filled(self, aval: ShapedArray, value: Any) -> "Slot":
+        """A slot that holds `value` on the host's side."""
+        slot = self.slot(aval.nbytes)
+        slot.claim(self.host_family)
+        slot.block(self.host_family).view(0, aval)[...] = value
+        return slot
 
     def copy(self, nbytes: int, source: Block, target: Block) -> None:
         """Copy the beginning of one block to another at once; one side is the host's."""
         if nbytes == 0:
             return
-        device = source.family if target.host is not None else target.family
-        queue = self.machine.queues[device]
-        if target.host is not None:
-            cl.enqueue_copy(queue, target.host[:nbytes], source.buffer, is_blocking=True)
-        else:
-            assert source.host is not None
-            cl.enqueue_copy(queue, target.buffer, source.host[:nbytes], is_blocking=True)
+        device, host = (source, target) if isinstance(source, BufferBlock) else (target, source)
+        assert isinstance(device, BufferBlock)
+        assert host.host is not None
+        queue = self.machine.queues[device.family]
+        ends = (device.buffer, host.host[:nbytes])
+        cl.enqueue_copy(queue, *(reversed(ends) if device is source else ends), is_blocking=True)
 
 
 class _Exporter:
@@ -147,23 +133,32 @@ class Slot:
                 found = self.blocks[family] = self.memory.take(family, self.nbytes)
             return found
 
-    def ensure(self, family: str) -> bool:
-        """Make the values valid in `family`; whether that took a copy."""
-        if family in self.valid:
+    def claim(self, family: str) -> None:
+        """Make ready for new values that will be written in `family`."""
+        self.block(family)
+        self.valid = {family}
+
+    def ensure(self, family: str, *, alone: bool = False) -> bool:
+        """Make the values valid in `family` (`alone`: to be written over there); whether that took some doing."""
+        if family in self.valid and not (alone and len(self.valid) > 1):
             return False
         with self.memory.lock:
-            return self._bring(family)
+            return self._bring(family, alone)
 
-    def _bring(self, family: str) -> bool:
+    def _bring(self, family: str, alone: bool) -> bool:
         if family in self.valid:
-            return False  # another thread was first
+            return False  # another thread was first; and writing in place may leave old values elsewhere
         source = self.blocks[next(iter(self.valid))]
-        if source.host is None and family != self.memory.host_family:
+        if isinstance(source, BufferBlock) and family != self.memory.host_family:
             self.ensure(self.memory.host_family)
             source = self.blocks[self.memory.host_family]
         self.memory.copy(self.nbytes, source, self.block(family))
         self.valid.add(family)
         return True
+
+    def share(self) -> None:
+        """Make the values valid for host and devices at a time, where they have one place."""
+        raise TypeError("memory: only what is mapped is held by one side at a time")
 
     def export(self, aval: ShapedArray) -> np.ndarray:
         """A read-only view that keeps this slot alive."""
@@ -179,3 +174,41 @@ class Slot:
     def viewed(self) -> bool:
         """Whether a view that `export` gave is still alive, or one made from it."""
         return self._exporter is not None and self._exporter() is not None
+
+
+class MappedSlot(Slot):
+    """A slot where memory is mapped: one block, and `valid` says who holds it.
+
+    {shared}: the devices; {cpu}: the host, to write; both: the host has it mapped to be read, and devices may read it.
+    """
+
+    __slots__ = ()
+
+    def block(self, family: str) -> Block:
+        return super().block(SHARED)
+
+    def claim(self, family: str) -> None:
+        with self.memory.lock:
+            self._held().hold(self.memory.mapping_queue, "write" if family == HOST else None)
+            self.valid = {family}
+
+    def _bring(self, family: str, alone: bool) -> bool:
+        if self.valid == {family}:
+            return False
+        alone_mode = "both" if family == HOST else None
+        # a view that lives goes on to show the values; devices may read them too
+        mode = alone_mode if alone or (family == SHARED and not self.viewed) else "read"
+        self._held().hold(self.memory.mapping_queue, mode)
+        self.valid = {family} if mode != "read" else {HOST, SHARED}
+        return True
+
+    def _held(self) -> MappedBlock:
+        block = self.block(SHARED)
+        assert isinstance(block, MappedBlock)
+        return block
+
+    def share(self) -> None:
+        """Let host and devices read the values, both at a time."""
+        with self.memory.lock:
+            self._held().hold(self.memory.mapping_queue, "read")
+            self.valid = {HOST, SHARED}

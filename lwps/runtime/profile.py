@@ -93,15 +93,7 @@ class Profiler:
 def input_slots(program: Program, memory: Memory, args: Sequence[np.ndarray] | None = None) -> list[Slot]:
     """A slot for each input, filled with `args` or with made-up values."""
     values = [_made_up(v.aval, k) for k, v in enumerate(program.inputs)] if args is None else args
-    return [new_slot(memory, v.aval, x) for v, x in zip(program.inputs, values, strict=True)]
-
-
-def new_slot(memory: Memory, aval: ShapedArray, value: np.ndarray) -> Slot:
-    """A slot that holds `value` on the host's side."""
-    slot = memory.slot(aval.nbytes)
-    slot.block(memory.host_family).view(0, aval)[...] = value
-    slot.valid = {memory.host_family}
-    return slot
+    return [memory.filled(v.aval, x) for v, x in zip(program.inputs, values, strict=True)]
 
 
 def _made_up(aval: ShapedArray, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import pyopencl as cl
 
 from lwps.core import Device, Operand, Primitive, aval_of, evaluate
 from lwps.runtime.kernels import KernelCache, recipe
-from lwps.runtime.machine import MODES, MachineError, memory_mode, opencl_processors
+from lwps.runtime.machine import MODES, STRICT, MachineError, memory_mode, opencl_processors
 
 
 @functools.cache
@@ -28,13 +28,13 @@ PROCESSORS = ("cpu", *_opencl())
 
 def _memory_modes() -> tuple[str, ...]:
     possible = []
-    for mode in MODES:
+    for mode in (*MODES, STRICT):
         with contextlib.suppress(MachineError):
             possible.append(memory_mode(opencl_processors()[:1], mode))
     return tuple(possible)
 
 
-MEMORY_MODES = _memory_modes()  # that the first OpenCL device can do
+MEMORY_MODES = _memory_modes()  # that the first OpenCL device can do, and the one that shows a forgotten map
 
 
 def run_primitive(primitive: Primitive, *ins: Any, processor: str, **params: Any) -> tuple[np.ndarray, ...]:

@@ -1,19 +1,19 @@
-"""From a placed program to instructions: runs, copies, and the waits that their bytes demand.
+"""From a placed program to instructions: runs, copies, maps, and the waits that their bytes demand.
 
-A hand-over of a value is a wait where memory is shared, a copy right behind its writer where it is not.
+A hand-over of a value is a wait where memory is coherent, a map or an unmap where one side holds it at a time, and a
+copy right behind its writer where each side has bytes of its own.
 A wait is put in wherever bytes are touched that another queue may still be using, be it for a
 value or because the arena used them before.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
 from lwps.core import Program, Var
-from lwps.plan import Copy, Flush, Instruction, MemoryPlan, Placement, Range, Run, Schedule, Wait
-from lwps.transforms.memory import Values, family, scratch_value
-
-HOST = "cpu"
+from lwps.plan import Copy, Flush, Instruction, MemoryPlan, Placement, Range, Run, Schedule, Touching, Wait
+from lwps.transforms.mapping import START, mappings
+from lwps.transforms.memory import HOST, SHARED, Values, family, scratch_value
 
 
 def insert_handovers(
@@ -24,27 +24,48 @@ def insert_handovers(
     memory: MemoryPlan,
     in_place: Mapping[int, int],
     scratch_nbytes: Mapping[int, Sequence[int]],
-    unified: bool,
+    sharing: str,
 ) -> tuple[Instruction, ...]:
     """The instruction list of one step; after its last one every queue has been waited for."""
     where = _Where(program, values, memory, in_place)
+    runs = list(_runs(program, placement, schedule, values, where, scratch_nbytes, sharing))
     emit = _Emitter()
-    for k in range(len(program.inputs)):  # constants are brought to where they are read once, before the first step
-        _copies(emit, where, values, k)
+    if sharing == "apart":
+        for k in range(len(program.inputs)):  # constants are brought to where they are read once, before the first step
+            _copies(emit, where, values, k)
+    devices = [p for p in dict.fromkeys(placement.processors) if p not in (None, HOST)]
+    mapped = mappings(runs, devices[0] or "") if sharing == "mapped" and devices else {}
+    emit.all(mapped.get(START, ()))
+    for at, run in enumerate(runs):
+        emit.run(run)
+        emit.all(mapped.get(at, ()))
+        if sharing == "apart":
+            for v in program.eqns[run.eqn].outs:
+                _copies(emit, where, values, values.number[v])
+    emit.finish()
+    return tuple(emit.instructions)
+
+
+def _runs(
+    program: Program,
+    placement: Placement,
+    schedule: Schedule,
+    values: Values,
+    where: "_Where",
+    scratch_nbytes: Mapping[int, Sequence[int]],
+    sharing: str,
+) -> Iterator[Run]:
+    """The eqns in order, with the bytes that they read and write."""
     for k in schedule.order:
         processor = placement.processors[k]
         if processor is None:
             continue
-        home = family(processor, unified)
+        home = family(processor, sharing)
         eqn = program.eqns[k]
         reads = tuple(dict.fromkeys(where.range(values.number[v], home) for v in eqn.ins))
         outs = tuple(where.range(values.number[v], home) for v in eqn.outs)
         scratch = tuple(where.scratch(k, j, n, home) for j, n in enumerate(scratch_nbytes.get(k, ())))
-        emit.run(Run(k, processor, reads, (*outs, *scratch)))
-        for v in eqn.outs:
-            _copies(emit, where, values, values.number[v])
-    emit.finish()
-    return tuple(emit.instructions)
+        yield Run(k, processor, reads, (*outs, *scratch))
 
 
 def ends(
@@ -55,10 +76,10 @@ def ends(
 
     def homes(variables: Iterable[Var]) -> list[Range]:
         numbers = (values.number[v] for v in variables)
-        return [where.range(n, values.homes[n][0]) for n in numbers]
+        return [where.range(n, values.spaces[n][0]) for n in numbers]
 
     numbers = (values.number[v] for v, _ in program.consts)
-    consts = [where.range(n, home) for n in numbers for home in values.homes[n]]
+    consts = [where.range(n, space) for n in numbers for space in values.spaces[n]]
     return [*homes(program.inputs), *consts], homes(program.outputs)
 
 
@@ -66,9 +87,8 @@ def _copies(emit: "_Emitter", where: "_Where", values: Values, value: int) -> No
     """Copies of a value from where it is written to the other families that read it."""
     source, *targets = values.homes[value]
     for target in targets:
+        source = source if HOST in (source, target) else HOST  # where the values came to before
         queue = target if source == HOST else source
-        if HOST not in (source, target):
-            raise ValueError(f"hand-over: one side must be the host in mode copy, got {source} and {target}")
         emit.run(Copy(queue, (where.range(value, source),), (where.range(value, target),)))
 
 
@@ -82,6 +102,9 @@ class _Where:
     in_place: Mapping[int, int]
 
     def range(self, value: int, home: str) -> Range:
+        """The bytes of a value for those who work in family `home`."""
+        if self.values.spaces[value] == (SHARED,):
+            home = SHARED
         nbytes = self.values.roots[value].aval.nbytes
         slot = self.values.slots.get(value)
         if slot is None:
@@ -114,7 +137,11 @@ class _Emitter:
     unflushed: dict[str, None] = attrs.Factory(dict)
     last: dict[str, int] = attrs.Factory(dict)
 
-    def run(self, instruction: Run | Copy) -> None:
+    def all(self, instructions: Iterable[Touching]) -> None:
+        for instruction in instructions:
+            self.run(instruction)
+
+    def run(self, instruction: Touching) -> None:
         """Append `instruction` behind the waits it needs."""
         queue = instruction.processor
         waits: dict[str, int] = {}
@@ -135,7 +162,7 @@ class _Emitter:
         self.pending += [_Pending(r, False, queue, at) for r in instruction.reads]
         self.pending += [_Pending(r, True, queue, at) for r in instruction.writes]
 
-    def _forget_older(self, instruction: Run | Copy, queue: str) -> None:
+    def _forget_older(self, instruction: Touching, queue: str) -> None:
         """Same bytes, same queue, later: waiting for the new access covers the old one."""
         written = {(r.space, r.start, r.stop) for r in instruction.writes}
         self.pending = [
@@ -160,7 +187,7 @@ class _Emitter:
                 self._wait(queue, upto)
 
 
-def _conflict(pending: _Pending, instruction: Run | Copy) -> bool:
+def _conflict(pending: _Pending, instruction: Touching) -> bool:
     mine = instruction.writes if not pending.writes else (*instruction.reads, *instruction.writes)
     return any(
         r.space == pending.range.space and r.start < pending.range.stop and pending.range.start < r.stop for r in mine

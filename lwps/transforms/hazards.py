@@ -3,15 +3,17 @@
 The model: the host does its instructions one after another; a queue does what is enqueued on it
 in order; an enqueued instruction begins after the host enqueued it; a Wait makes all that was
 enqueued up to its target happen before what the host does next. Nothing else orders anything.
+
+Where memory is mapped, ranges belong to the devices but between a map and its unmap; whoever touches bytes must hold
+them then. A range mapped to be read may be read by devices too.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from lwps.plan import Copy, Flush, Instruction, Range, Run, Wait
-
-HOST = "cpu"
+from lwps.plan import Copy, Flush, Instruction, Map, Range, Run, Touching, Unmap, Wait
+from lwps.transforms.memory import HOST, SHARED
 
 
 class HazardError(RuntimeError):
@@ -23,15 +25,19 @@ def prove(
     names: Sequence[str],
     before: Sequence[Range] = (),
     after: Sequence[Range] = (),
+    *,
+    mapped: bool = False,
 ) -> None:
     """Raise HazardError unless the list, run twice in a row, is free of races and stale reads.
 
     `names[k]` is the name of eqn `k`; `before` the inputs and constants that are there when the step begins, and
-    `after` the outputs that must be there when it has ended.
+    `after` the outputs that must be there when it has ended. `mapped`: whether bytes have one holder at a time.
     """
     twice = [*instructions, *(_shifted(i, len(instructions)) for i in instructions)]
     _prove_order(twice, names)
     _prove_contents(instructions, names, before, after)
+    if mapped:
+        _prove_holders(instructions, names)
 
 
 def _shifted(instruction: Instruction, n: int) -> Instruction:
@@ -42,7 +48,7 @@ def _prove_order(instructions: Sequence[Instruction], names: Sequence[str]) -> N
     """Vector clocks over the lanes; every pair of conflicting accesses must be ordered."""
     lanes = {HOST: 0}
     for i in instructions:
-        if isinstance(i, Run | Copy):
+        if isinstance(i, Touching):
             lanes.setdefault(i.processor, len(lanes))
     spaces: dict[str, int] = {}
     clocks = {lane: np.zeros(len(lanes), np.int64) for lane in lanes}
@@ -101,6 +107,8 @@ def _prove_contents(
     """In list order, every read must find the whole of its value, written there and not over since."""
     held: dict[str, list[Range]] = {r.space: [r] for r in before}
     for instruction in instructions:
+        if isinstance(instruction, Map) and instruction.mode == "write":
+            _overwrite(held, instruction.range)
         if not isinstance(instruction, Run | Copy):
             continue
         for r in instruction.reads:
@@ -112,14 +120,64 @@ def _prove_contents(
                     f" of {r.space}, got {_found(held.get(r.space, []), r)}"
                 )
         for w in instruction.writes:
-            kept = [h for h in held.get(w.space, []) if h.stop <= w.start or w.stop <= h.start]
-            held[w.space] = [*kept, w]
+            _overwrite(held, w)
+            held[w.space].append(w)
     for r in after:
         if r.start != r.stop and r not in held.get(r.space, ()):
             raise HazardError(
                 f"hazards: the step must end with output value {r.value} in {r.space},"
                 f" got {_found(held.get(r.space, []), r)}"
             )
+
+
+def _overwrite(held: dict[str, list[Range]], w: Range) -> None:
+    held[w.space] = [h for h in held.get(w.space, []) if not _overlap(h, w)]
+
+
+def _overlap(a: Range, b: Range) -> bool:
+    return a.space == b.space and a.start < b.stop and b.start < a.stop
+
+
+def _prove_holders(instructions: Sequence[Instruction], names: Sequence[str]) -> None:
+    """In list order, which is that of enqueueing: the host touches what it has mapped, devices what it has not."""
+    mapped: list[Map] = []
+    for instruction in instructions:
+        if isinstance(instruction, Map):
+            mapped = _mapped_more(mapped, instruction)
+        elif isinstance(instruction, Unmap):
+            if not any(m.range == instruction.range for m in mapped):
+                raise HazardError(f"hazards: what is unmapped must be mapped, got {instruction}")
+            mapped = [m for m in mapped if m.range != instruction.range]
+        elif isinstance(instruction, Run):
+            touched = [(r, False) for r in instruction.reads] + [(r, True) for r in instruction.writes]
+            for r, writes in touched:
+                if r.start < r.stop and r.space.endswith(f"@{SHARED}"):
+                    _check_holder(mapped, instruction, r, writes, names)
+    if mapped:
+        raise HazardError(f"hazards: the step must end with nothing mapped, got {mapped[0]}")
+
+
+def _mapped_more(mapped: Sequence[Map], new: Map) -> list[Map]:
+    for m in mapped:
+        if _overlap(m.range, new.range):
+            raise HazardError(f"hazards: what is mapped must not be mapped already, got {m} and {new}")
+    return [*mapped, new]
+
+
+def _check_holder(mapped: Sequence[Map], run: Run, r: Range, writes: bool, names: Sequence[str]) -> None:
+    over = [m for m in mapped if _overlap(m.range, r)]
+    if run.processor == HOST:
+        enough = [m for m in over if not (writes and m.mode == "read")]
+        held = any(m.range.start <= r.start and r.stop <= m.range.stop for m in enough)
+        wanted = "mapped to be written" if writes else "mapped"
+    else:
+        held = not over or (not writes and all(m.mode == "read" for m in over))
+        wanted = "not mapped" if writes else "not mapped to be written"
+    if not held:
+        raise HazardError(
+            f"hazards: {_name(run, names)} must find bytes {r.start} to {r.stop} of {r.space} {wanted},"
+            f" got {', '.join(m.mode for m in over) or 'no mapping'}"
+        )
 
 
 def _found(held: Sequence[Range], r: Range) -> str:
@@ -130,8 +188,7 @@ def _found(held: Sequence[Range], r: Range) -> str:
 def _name(instruction: Instruction, names: Sequence[str]) -> str:
     if isinstance(instruction, Run):
         return f"{names[instruction.eqn]} on {instruction.processor}"
-    return (
-        f"the copy of value {instruction.writes[0].value} on {instruction.processor}"
-        if isinstance(instruction, Copy)
-        else str(instruction)
-    )
+    if isinstance(instruction, Copy | Map | Unmap):
+        what = type(instruction).__name__.lower()
+        return f"the {what} of value {instruction.writes[0].value} on {instruction.processor}"
+    return str(instruction)

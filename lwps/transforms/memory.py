@@ -7,7 +7,11 @@ import attrs
 from lwps.core import Program, ShapedArray, Var, donation_pairs, storage_roots
 from lwps.plan import MemoryPlan, Placement, Schedule
 
-SHARED = "shared"
+SHARED, HOST = "shared", "cpu"
+
+# How host and devices come to see the same bytes. `coherent`: they just do. `mapped`: one side at a time, the host
+# while it has a range mapped. `apart`: each has bytes of its own, and values are copied.
+SHARINGS = ("coherent", "mapped", "apart")
 
 
 @attrs.frozen(eq=False)
@@ -16,7 +20,8 @@ class Values:
 
     `number[var]` is that of the storage a var lies in. `writer` and `last_read` are positions in the
     order: -1 for what is there before the first eqn, `len(order)` for what must outlive the last.
-    `homes[value]` are the space families in which it exists, its writer's first.
+    `homes[value]` are the families that it is written or read in, its writer's first; `spaces[value]` those in which it
+    has bytes. They differ where memory is mapped: there a value that host and devices touch has one place for both.
     """
 
     number: Mapping[Var, int]
@@ -24,15 +29,23 @@ class Values:
     writer: tuple[int, ...]
     last_read: Mapping[tuple[int, str], int]
     homes: tuple[tuple[str, ...], ...]
+    spaces: tuple[tuple[str, ...], ...]
     slots: Mapping[int, str]  # values outside the arena: in3, const0, out2
 
+    def last_touch(self, value: int, space: str) -> int:
+        """The position of the last eqn that reads the bytes of `value` in this family of spaces, -1 for none."""
+        readers = self.homes[value] if len(self.spaces[value]) == 1 else (space,)
+        return max((self.last_read.get((value, h), -1) for h in readers), default=-1)
 
-def family(processor: str, unified: bool) -> str:
+
+def family(processor: str, sharing: str) -> str:
     """The family of spaces that a processor works in."""
-    return SHARED if unified else processor
+    if sharing == "apart" or (sharing == "mapped" and processor == HOST):
+        return processor
+    return SHARED
 
 
-def values_of(program: Program, placement: Placement, schedule: Schedule, unified: bool) -> Values:
+def values_of(program: Program, placement: Placement, schedule: Schedule, sharing: str) -> Values:
     """Number the storages of `program` and follow them through the schedule."""
     root_of = storage_roots(program)
     roots = tuple(dict.fromkeys(root_of.values()))
@@ -48,17 +61,50 @@ def values_of(program: Program, placement: Placement, schedule: Schedule, unifie
             continue
         for v in eqn.outs:
             writer[number[v]] = position[k]
-            homes[number[v]] = {family(processor, unified): None}
-    _arrivals(program, number, writer, homes, placement, unified)
+            homes[number[v]] = {family(processor, sharing): None}
+    _arrivals(program, number, writer, homes, sharing)
     for k in schedule.order:
         eqn, processor = program.eqns[k], placement.processors[k]
         if processor is None:
             continue
         for v in eqn.ins:
-            where = family(processor, unified)
+            where = family(processor, sharing)
             homes[number[v]][where] = None
             last_read[number[v], where] = max(position[k], last_read.get((number[v], where), -1))
-    return Values(number, roots, tuple(writer), last_read, tuple(map(tuple, homes)), _slots(program, number))
+    spaces = [tuple(h) for h in homes]
+    if sharing == "mapped":
+        spaces = _mapped_spaces(program, number, spaces)
+    if sharing == "apart":
+        homes = [_through_host(h) for h in homes]
+        spaces = [tuple(h) for h in homes]
+    return Values(number, roots, tuple(writer), last_read, _tuples(homes), tuple(spaces), _slots(program, number))
+
+
+def _tuples(homes: Sequence[Mapping[str, None]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(map(tuple, homes))
+
+
+def _mapped_spaces(
+    program: Program, number: Mapping[Var, int], homes: Sequence[tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """One place for each value: plain memory of the host if only the host touches it, else memory that can be mapped.
+
+    A donated input and the output that replaces it may share bytes, so they are of one kind.
+    """
+    shared = [SHARED in h for h in homes]
+    pairs = [(number[program.outputs[o]], number[program.inputs[i]]) for o, i in donation_pairs(program).items()]
+    for _ in pairs:  # a value may be in two pairs
+        for a, b in pairs:
+            shared[a] = shared[b] = shared[a] or shared[b]
+    return [(SHARED,) if s else (HOST,) if h else () for s, h in zip(shared, homes, strict=True)]
+
+
+def _through_host(homes: dict[str, None]) -> dict[str, None]:
+    """Copies go between the host and one device: a value of one device that another reads is on the host too."""
+    first = next(iter(homes), None)
+    if first is None or all(h in (first, HOST) for h in homes) or first == HOST:
+        return homes
+    return dict.fromkeys((first, HOST, *homes))
 
 
 def _arrivals(
@@ -66,12 +112,11 @@ def _arrivals(
     number: Mapping[Var, int],
     writer: Sequence[int],
     homes: list[dict[str, None]],
-    placement: Placement,
-    unified: bool,
+    sharing: str,
 ) -> None:
     """Inputs arrive on the host; donated ones where the output that replaces them was written."""
     for v in (*program.inputs, *(c for c, _ in program.consts)):
-        homes[number[v]] = {family("cpu", unified): None}
+        homes[number[v]] = {family(HOST, sharing): None}
     for o, i in donation_pairs(program).items():
         out = number[program.outputs[o]]
         if writer[out] >= 0:
@@ -170,11 +215,9 @@ def _blocks(program: Program, values: Values, schedule: Schedule) -> list[_Block
     for at, value in order:
         if at < 0:
             continue  # only a view of nothing; never written
-        for where in values.homes[value]:
-            stop = max(values.last_read.get((value, where), at), at)
-            if where == values.homes[value][0]:
-                # what is copied elsewhere must stay until its copy is made, right behind its writer
-                stop = max(stop, at)
+        for where in values.spaces[value]:
+            # what is copied elsewhere must stay until its copy is made, right behind its writer
+            stop = max(at, values.last_touch(value, where))
             nbytes = values.roots[value].aval.nbytes
             block = _taken_over(program, values, schedule, current, value, where, at)
             if block is None:
@@ -198,7 +241,7 @@ def _taken_over(
 ) -> _Block | None:
     """The block of an input of the writer that ends here and may be overwritten."""
     k = schedule.order[at]
-    if where != values.homes[value][0]:
+    if where != values.spaces[value][0]:
         return None  # a copy, not written by the eqn
     for v in program.eqns[k].ins:
         old = values.number[v]
@@ -268,7 +311,7 @@ def check_memory_plan(program: Program, values: Values, schedule: Schedule, plan
         if value < 0:
             continue
         at = values.writer[value]
-        stop = max(values.last_read.get((value, where), at), at)
+        stop = max(values.last_touch(value, where), at)
         rows.append((where, chunk, offset, offset + values.roots[value].aval.nbytes, at, stop, value))
     for i, a in enumerate(rows):
         for b in rows[i + 1 :]:

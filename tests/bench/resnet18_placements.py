@@ -25,12 +25,11 @@ from lwps.models import resnet18
 from lwps.plan import Placement
 from lwps.runtime.compile import runnable
 
-
 REACH = 0.1  # of a channel's values, which have variance 1
 
 
 def widest_gaps(x):
-    """For each channel of `x[N, H, W, C]` what to add so that 0 lies in the widest gap within REACH, and its half width."""
+    """For each channel of `x[N, H, W, C]`: what to add so that 0 lies in its widest gap within REACH; half the gap."""
     shifts, margins = [], []
     for values in np.sort(x.reshape(-1, x.shape[-1]), axis=0).T:
         near = np.concatenate([[-REACH], values[np.abs(values) < REACH], [REACH]])

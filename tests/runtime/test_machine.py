@@ -43,7 +43,7 @@ def test_processors_are_found_by_name_and_unknown_ones_refused():
     assert Machine.detect(["cpu"]).names == ("cpu",)
     with pytest.raises(MachineError, match=r"processors must be among cpu.*, got tpu"):
         Machine.detect(["cpu", "tpu"])
-    with pytest.raises(MachineError, match=r"mode must be one of svm-fine, copy, got 'telepathy'"):
+    with pytest.raises(MachineError, match=r"must be one of svm-fine, svm-coarse, host-ptr, copy, got 'telepathy'"):
         Machine.detect(memory="telepathy")
 
 
@@ -55,7 +55,7 @@ def test_cpu_is_always_there():
 def test_a_kernel_that_does_not_build_shows_its_numbered_source(tmp_path, monkeypatch):
     machine = Machine.detect(testing.PROCESSORS[:2])
     with pytest.raises(kernels.KernelBuildError, match=r"(?s)-DN=3.*   1 kernel void f\(\) \{ nonsense; \}"):
-        machine.kernels.kernel("kernel void f() { nonsense; }", "-DN=3", "f")
+        machine.kernels[machine.names[-1]].kernel("kernel void f() { nonsense; }", "-DN=3", "f")
 
 
 def test_blocks_return_to_the_pool_when_their_last_holder_goes():

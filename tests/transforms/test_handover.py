@@ -7,52 +7,72 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lwps
-from lwps.plan import Copy, Run, Schedule, Wait
+from lwps.plan import Copy, Map, Run, Schedule, Unmap, Wait
 from lwps.testing.programs import placements, programs
 from lwps.transforms.handover import ends, insert_handovers
 from lwps.transforms.hazards import HazardError, prove
-from lwps.transforms.memory import check_memory_plan, in_place_outputs, plan_memory, values_of
+from lwps.transforms.memory import SHARINGS, check_memory_plan, family, in_place_outputs, plan_memory, values_of
 
 
 @st.composite
 def lists(draw):
-    """Instructions, names, and what is there before and after; scratch, both memory modes, up to two queues."""
+    """Instructions, names, and what is there before and after; scratch, all ways of sharing, up to two queues."""
     program = lwps.optimize(draw(programs()))
-    unified = draw(st.booleans())
-    placement = draw(placements(program, ("cpu", "gpu", "gpu1") if unified else ("cpu", "gpu")))
+    sharing = draw(st.sampled_from(SHARINGS))
+    placement = draw(placements(program, ("cpu", "gpu", "gpu1")))
     schedule = Schedule(tuple(k for k, p in enumerate(placement.processors) if p))
-    values = values_of(program, placement, schedule, unified)
-    asked = {k: "shared" if unified else placement.processors[k] for k in schedule.order if k % 3 == 0}
+    values = values_of(program, placement, schedule, sharing)
+    asked = {k: family(placement.processors[k], sharing) for k in schedule.order if k % 3 == 0}
     scratch = {k: (where, [lwps.ShapedArray((64,), "float32")]) for k, where in asked.items()}
     memory = plan_memory(program, values, schedule, scratch)
     check_memory_plan(program, values, schedule, memory)
     in_place = in_place_outputs(program, values, schedule)
     nbytes = dict.fromkeys(asked, (256,))
-    made = insert_handovers(program, placement, schedule, values, memory, in_place, nbytes, unified)
-    return list(made), program.names, *ends(program, values, memory, in_place)
+    made = insert_handovers(program, placement, schedule, values, memory, in_place, nbytes, sharing)
+    return list(made), program.names, *ends(program, values, memory, in_place), sharing == "mapped"
 
 
 class StaleError(Exception):
     """A read found bytes of another value or of another step."""
 
 
-def play(instructions, before, after, seed):
-    """Two steps over tags instead of values; each queue runs what it has as late as it may, or at any time before."""
-    rng, tags, late = random.Random(seed), {}, seed % 2 == 0
+def play(instructions, before, after, mapped, seed):
+    """Two steps over tags instead of values; each queue runs what it has as late as it may, or at any time before.
+
+    Mapped memory is two memories, between which maps and unmaps copy; who does not hold a range finds nothing there.
+    """
+    rng, tags, modes, late = random.Random(seed), {}, {}, seed % 2 == 0
     queues = {i.processor: [] for i in instructions}
 
-    def bytes_of(r):
-        return tags.setdefault(r.space, np.full(1 << 15, -1))[r.start : r.stop]
+    def bytes_of(r, by="device"):
+        side = by == "cpu" and mapped and r.space.endswith("@shared")
+        return tags.setdefault((r.space, side), np.full(1 << 15, -1))[r.start : r.stop]
 
-    def check(r, step):
-        if (bytes_of(r) != r.value * 2 + step).any():
+    def check(r, step, by="device"):
+        if (bytes_of(r, by) != r.value * 2 + step).any():
             raise StaleError(r)
 
+    def change_hands(instruction):
+        host, device = bytes_of(instruction.range, "cpu"), bytes_of(instruction.range)
+        if isinstance(instruction, Map):
+            modes[instruction.range] = instruction.mode
+            if instruction.mode != "write":
+                host[...] = device
+            if instruction.mode != "read":
+                device[...] = -1
+        elif modes.pop(instruction.range) == "read":
+            host[...] = -1
+        else:
+            device[...], host[...] = host.copy(), -1
+
     def do(instruction, step):
+        if isinstance(instruction, Map | Unmap):
+            return change_hands(instruction)
         for r in instruction.reads:
-            check(r, step)
+            check(r, step, instruction.processor)
         for r in instruction.writes:
-            bytes_of(r)[...] = r.value * 2 + step
+            bytes_of(r, instruction.processor)[...] = r.value * 2 + step
+        return None
 
     def run_queue(name, upto):
         while queues[name] and queues[name][0][0] <= upto:
@@ -67,7 +87,7 @@ def play(instructions, before, after, seed):
                 run_queue(instruction.processor, step * len(instructions) + instruction.upto)
             elif isinstance(instruction, Run | Copy) and instruction.processor == "cpu":
                 do(instruction, step)
-            elif isinstance(instruction, Run | Copy):
+            elif isinstance(instruction, Run | Copy | Map | Unmap):
                 queues[instruction.processor].append((place, instruction, step))
             name = rng.choice([*queues])
             if not late and queues[name]:
@@ -78,9 +98,9 @@ def play(instructions, before, after, seed):
 
 @given(made=lists(), seed=st.integers(0, 9))
 def test_what_is_made_is_proven_and_runs_right_in_any_order(made, seed):
-    instructions, names, before, after = made
-    prove(instructions, names, before, after)
-    play(instructions, before, after, seed)
+    instructions, names, before, after, mapped = made
+    prove(instructions, names, before, after, mapped=mapped)
+    play(instructions, before, after, mapped, seed)
 
 
 def spoiled(draw_from, instructions):
@@ -112,13 +132,13 @@ def spoiled(draw_from, instructions):
 @given(made=lists(), seed=st.integers(0, 2**32 - 1))
 def test_a_spoiled_list_that_is_accepted_still_runs_right(made, seed):
     """Some spoils are harmless, such as a wait dropped before another one; none of the others may pass."""
-    instructions, names, before, after = made
+    instructions, names, before, after, mapped = made
     if not instructions:
         return
     worse = spoiled(random.Random(seed), instructions)
     try:
-        prove(worse, names, before, after)
+        prove(worse, names, before, after, mapped=mapped)
     except HazardError:
         return
     for order in range(6):
-        play(worse, before, after, order)
+        play(worse, before, after, mapped, order)

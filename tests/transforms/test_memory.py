@@ -8,17 +8,17 @@ from lwps import core
 from lwps.core import ShapedArray
 from lwps.ops import elementwise as ew
 from lwps.plan import Placement, Schedule
-from lwps.transforms.memory import check_memory_plan, in_place_outputs, plan_memory, values_of
+from lwps.transforms.memory import SHARINGS, check_memory_plan, in_place_outputs, plan_memory, values_of
 
 X = ShapedArray((256,), "float32")
 
 
-def planned(program, processors=("cpu",), choices=0, unified=True, **limits):
+def planned(program, processors=("cpu",), choices=0, sharing="coherent", **limits):
     placement = Placement(
         tuple(processors[(choices >> k) % len(processors)] if e.runs else None for k, e in enumerate(program.eqns))
     )
     schedule = Schedule(tuple(k for k, p in enumerate(placement.processors) if p))
-    values = values_of(program, placement, schedule, unified)
+    values = values_of(program, placement, schedule, sharing)
     return values, schedule, plan_memory(program, values, schedule, {}, **limits)
 
 
@@ -63,13 +63,12 @@ def test_chunks_stay_below_the_limit_and_a_value_that_fits_none_is_refused():
         planned(program, chunk_limit=512)
 
 
-@given(choices=st.integers(0, 2**60 - 1), unified=st.booleans())
-def test_no_two_values_that_live_at_once_share_bytes(choices, unified):
+@given(choices=st.integers(0, 2**60 - 1), sharing=st.sampled_from(SHARINGS))
+def test_no_two_values_that_live_at_once_share_bytes(choices, sharing):
     program = chain(12)
-    values, schedule, plan = planned(program, ("cpu", "gpu"), choices, unified)
+    values, schedule, plan = planned(program, ("cpu", "gpu"), choices, sharing)
     check_memory_plan(program, values, schedule, plan)
-    if not unified:
-        assert set(plan.chunks) <= {"cpu", "gpu"}
+    assert set(plan.chunks) <= {"coherent": {"shared"}, "mapped": {"cpu", "shared"}, "apart": {"cpu", "gpu"}}[sharing]
 
 
 def test_overlapping_lives_are_refused_by_the_check():
@@ -84,16 +83,18 @@ def test_a_donated_input_is_overwritten_only_after_its_last_reader():
     after = lwps.trace(lambda x: (ew.exp(x), ew.tanh(x)), X, donate_argnums=(0,))
     placement = Placement.everywhere(after, "cpu")
     schedule = Schedule((0, 1))
-    values = values_of(after, placement, schedule, True)
+    values = values_of(after, placement, schedule, "coherent")
     assert core.donation_pairs(after) == {0: 0}
     assert in_place_outputs(after, values, schedule) == {}
-    assert in_place_outputs(after, values_of(after, placement, Schedule((1, 0)), True), Schedule((1, 0))) == {0: 0}
+    assert in_place_outputs(after, values_of(after, placement, Schedule((1, 0)), "coherent"), Schedule((1, 0))) == {
+        0: 0
+    }
 
 
 def test_a_primitive_without_leave_does_not_work_in_place():
     x = ShapedArray((8, 8), "float32")
     program = lwps.trace(lambda x: x @ x, x, donate_argnums=(0,))
-    values = values_of(program, Placement.everywhere(program, "cpu"), Schedule((0,)), True)
+    values = values_of(program, Placement.everywhere(program, "cpu"), Schedule((0,)), "coherent")
     assert in_place_outputs(program, values, Schedule((0,))) == {}
     out = lwps.jit(lambda x: x @ x, donate_argnums=(0,), placement="cpu")(np.eye(8, dtype=np.float32) * 2)
     np.testing.assert_array_equal(np.asarray(out), np.eye(8) * 4)
