@@ -11,7 +11,7 @@ from lwps.placement.costs import HOST
 from lwps.placement.policies import UserPolicy
 from lwps.plan import Placement, Plan, PlanError, Profile, Schedule, difference, pinned, signatures
 from lwps.transforms.handover import insert_handovers
-from lwps.transforms.memory import in_place_outputs, plan_memory, values_of
+from lwps.transforms.memory import in_place_outputs, plan_memory, sharing_of, values_of
 from lwps.transforms.optimize import optimize
 
 
@@ -21,12 +21,12 @@ def predict(program: Program, placement: Placement, profile: Profile) -> Simulat
     Instructions are made as for a machine of the profile's memory mode, but without the scratch that kernels ask for:
     no device is needed.
     """
-    unified = profile.memory != "copy"
+    sharing = sharing_of(profile.memory)
     schedule = Schedule(tuple(k for k, p in enumerate(placement.processors) if p is not None))
-    values = values_of(program, placement, schedule, unified)
+    values = values_of(program, placement, schedule, sharing)
     memory = plan_memory(program, values, schedule, {})
     in_place = in_place_outputs(program, values, schedule)
-    instructions = insert_handovers(program, placement, schedule, values, memory, in_place, {}, unified)
+    instructions = insert_handovers(program, placement, schedule, values, memory, in_place, {}, sharing)
     return simulate(program, instructions, profile)
 
 

@@ -128,7 +128,7 @@ def test_bench_writes_a_row_for_each_batch_and_placement(monkeypatch, capsys, tm
         (("train", "resnet19"), "resnet18"),
         (("train", "mlp", "--placement", "mincutt", "--steps", "1"), "mincut"),
         (("train", "mlp", "--processors", "cpu,tpu"), "processors must be among cpu"),
-        (("train", "mlp", "--memory", "telepathy"), "svm-fine, copy"),
+        (("train", "mlp", "--memory", "telepathy"), "svm-fine, svm-coarse, host-ptr, copy"),
         (("train", "mlp", "--batch", "5000"), "at most the"),
         (("bench", "mlp", "--batch", "1,x"), "whole numbers"),
         (("train", "mlp", "--data", "/nowhere"), "/nowhere"),

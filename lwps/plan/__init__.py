@@ -2,7 +2,19 @@
 
 from lwps.plan.difference import difference
 from lwps.plan.files import FORMAT, PlanError, digest
-from lwps.plan.instructions import Copy, Flush, Instruction, Map, MemoryPlan, Range, Run, Schedule, Touching, Unmap, Wait
+from lwps.plan.instructions import (
+    Copy,
+    Flush,
+    Instruction,
+    Map,
+    MemoryPlan,
+    Range,
+    Run,
+    Schedule,
+    Touching,
+    Unmap,
+    Wait,
+)
 from lwps.plan.near import did_you_mean
 from lwps.plan.pins import matches, pinned
 from lwps.plan.placement import Placement, check_placement, placement_from_json, placement_of

@@ -36,7 +36,7 @@ class Copy:
     writes: tuple[Range, ...]
 
 
-'@attrs.frozen
+@attrs.frozen
 class Map:
     """Enqueue on `processor`'s queue that the host gets hold of a range: to `read`, to `write` anew, or `both`."""
 

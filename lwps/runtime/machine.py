@@ -10,6 +10,7 @@ import pyopencl as cl
 
 from lwps.core import Device
 from lwps.runtime.kernels import KernelCache
+from lwps.transforms.memory import sharing_of
 
 HOST = "cpu"
 # how host and devices come to see the same bytes: fine-grain SVM; coarse-grain SVM and host-visible buffers, which are
@@ -103,7 +104,7 @@ class Machine:
     @property
     def sharing(self) -> str:
         """What the memory mode means for plans: `coherent`, `mapped` or `apart`."""
-        return {"svm-fine": "coherent", "copy": "apart"}.get(self.memory, "mapped")
+        return sharing_of(self.memory)
 
     def processor(self, name: str) -> Processor:
         return next(p for p in self.processors if p.name == name)

@@ -14,6 +14,11 @@ SHARED, HOST = "shared", "cpu"
 SHARINGS = ("coherent", "mapped", "apart")
 
 
+def sharing_of(mode: str) -> str:
+    """What a machine's memory mode means for plans, one of SHARINGS."""
+    return {"svm-fine": "coherent", "copy": "apart"}.get(mode, "mapped")
+
+
 @attrs.frozen(eq=False)
 class Values:
     """The values of a program that have bytes: numbers for root vars, and their lives in the order run.
