@@ -1,15 +1,31 @@
-"""What the site has beyond the plain pages: behind each module that docs/api.md has a heading for, its docstrings."""
+"""What the site has beyond the plain pages: docstrings behind the modules that docs/api.md has headings for, and a page
+for each example.
+"""
 
 import importlib
 import inspect
 import pkgutil
 import re
+from pathlib import Path
 
+from mkdocs.structure.files import File, InclusionLevel
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADING = re.compile(r"## `(lwps[\w.]*)`$", re.MULTILINE)
 
 
+def on_files(files, config):
+    """All pages, with one for each example."""
+    for path in sorted(EXAMPLES.glob("*.py")):
+        text = f"# {path.name}\n\n```python\n{path.read_text()}```\n"
+        uri = f"examples/{path.stem}.md"
+        files.append(File.generated(config, uri, content=text, inclusion=InclusionLevel.NOT_IN_NAV))
+    return files
+
+
 def on_page_markdown(markdown, page, config, files):
-    """The page with the public names of its modules."""
+    """The page with links to the pages of examples, and in that of the API the public names of its modules."""
+    markdown = re.sub(r"\]\(\.\./examples/(\w+)\.py\)", r"](examples/\1.md)", markdown)
     if page.file.src_uri != "api.md":
         return markdown
     first, *sections = re.split(r"^(?=## )", markdown, flags=re.MULTILINE)
