@@ -116,7 +116,7 @@ def test_bench_measures_a_plan_beside_the_others(lwps, files, tmp_path):
     pinned = tmp_path / "plan.json"
     data = json.loads((files / "plan.json").read_text())
     pinned.write_text(json.dumps({**data, "pins": {"linear1": "cpu"}}))
-    code, out, _ = lwps("bench", "--plan", pinned, "--placements", "cpu,mincut", "--json", log)
+    code, _, _ = lwps("bench", "--plan", pinned, "--placements", "cpu,mincut", "--json", log)
     assert code == 0
     rows = json.loads(log.read_text())["rows"]
     assert [r["placement"] for r in rows] == ["cpu", "mincut", "plan"]
