@@ -6,8 +6,9 @@ from typing import Any
 import attrs
 
 from lwps.core import Program, Var
-from lwps.placement import Simulation, place, simulate
+from lwps.placement import Simulation, cost_table, place, simulate
 from lwps.placement.costs import HOST
+from lwps.placement.explain import EqnReport, LayerReport, explain
 from lwps.placement.policies import UserPolicy
 from lwps.plan import Placement, Plan, PlanError, Profile, Schedule, difference, pinned, signatures
 from lwps.transforms.handover import insert_handovers
@@ -129,6 +130,23 @@ def placed(plan: Plan, program: Program) -> Placement:
         rows.append(at if eqn.runs else None)
         wrote.update(dict.fromkeys(eqn.outs, at if eqn.runs else beside))
     return Placement(tuple(rows), plan.policy)
+
+
+def explain_plan(plan: Plan, traced: Program, pattern: str) -> EqnReport | LayerReport:
+    """Why an eqn, a layer or what a pattern of names means is where `plan` puts it; `traced` is its program.
+
+    By the seconds that the plan holds; PlanError if it holds none, does not fit, or the pattern means nothing.
+    """
+    if plan.profile is None:
+        raise PlanError("plan: must hold a profile to be explained, got none; make it by lwps.make_plan or `lwps plan`")
+    program, placement = fit(plan, traced)
+    costs = cost_table(program, plan.profile)
+    pins = pinned(program, plan.processors, plan.pins)
+
+    def predicted_s(placement: Placement) -> float:
+        return predict(program, placement, plan.profile).step_s  # type: ignore[arg-type]
+
+    return explain(costs, placement, pattern, predicted_s, pins)
 
 
 def elsewhere(plan: Plan, machine: str, memory: str, blas_threads: int | None = None) -> list[str]:

@@ -124,6 +124,29 @@ def test_bench_measures_a_plan_beside_the_others(lwps, files, tmp_path):
     assert all(r["objective_s"] > 0 for r in rows)
 
 
+def test_an_eqn_of_a_plan_is_explained(lwps, files, tmp_path):
+    name = "linear1/forward/matmul#0"
+    code, out, _ = lwps("explain", files / "plan.json", name, "--json", tmp_path / "eqn.json")
+    report = json.loads((tmp_path / "eqn.json").read_text())
+    plan = load_plan(files / "plan.json")
+    assert code == 0
+    assert f"{name} matmul float32[16,64] float32[64,256]" in out
+    assert f"runs on {report['processor']}" in out
+    assert "writes float32[16,256]: linear1/forward/fused#0 on" in out
+    assert report["processor"] == plan.placement[name]
+    assert set(report["seconds"]) == set(plan.processors)
+    assert all(move["objective_more_s"] >= -1e-9 for move in report["moves"])  # it is the cut
+
+
+def test_a_layer_of_a_plan_is_explained(lwps, files, tmp_path):
+    code, out, _ = lwps("explain", files / "plan.json", "linear2", "--json", tmp_path / "layer.json")
+    report = json.loads((tmp_path / "layer.json").read_text())
+    assert code == 0
+    assert [phase["phase"] for phase in report["phases"]] == ["forward", "backward", "update"]
+    assert all(phase["phase"] + ":" in out for phase in report["phases"])
+    assert all(row["name"].startswith("linear2/") for row in report["eqns"])
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -140,6 +163,11 @@ def test_bench_measures_a_plan_beside_the_others(lwps, files, tmp_path):
         (("plan", "resnet19", "--profile", "{profile}", "-o", "x.json"), "must be one of mlp"),
         (("plan", "--from", "{profile}", "-o", "x.json"), "must be a plan file, got one of kind 'profile'"),
         (("plan", "--from", "/nowhere/x.json", "-o", "x.json"), "/nowhere/x.json must be a file that can be read"),
+        (
+            ("explain", "{plan}", "linaer2"),
+            "'linaer2' must be an eqn, a layer or a pattern",
+        ),
+        (("explain", "{profile}", "linear2"), "must be a plan file"),
         (("train", "mlp", "--plan", "{profile}"), "must be a plan file"),
         (("bench", "mlp", "--plan", "{plan}"), "MODEL must be left out"),
     ],

@@ -79,6 +79,8 @@ def plan(
         made = plans.replan(old, policy, here, known)
     else:
         subject = subject_of(model, batch, image_size, channels, classes)
+        if known is None:
+            err.print(f"profiling {subject.model}, batch {subject.batch}", style="dim")
         made = plans.plan_of(subject, policy or "mincut", pins_of(pin), partial(machine_of, processors, memory), known)
     save_plan(made, output)
     of = ", ".join(f"{name} {value}" for name, value in made.subject.items())

@@ -169,16 +169,16 @@ def _flows(program: Program, runs: np.ndarray) -> tuple[Flow, ...]:
 
     No constants: they are handed over once, not every step.
     """
+    origin_of = origins(program)
     root_of = storage_roots(program)
-    pairs = donation_pairs(program)
-    replaced = {program.inputs[i]: root_of[program.outputs[o]] for o, i in pairs.items()}
     producer: dict[Var, int | None] = dict.fromkeys(program.inputs)
     producer.update((v, k) for k, eqn in enumerate(program.eqns) for v in eqn.outs if root_of[v] is v)
     readers: dict[Var, dict[int, None]] = {v: {} for v in producer}
     for k in np.flatnonzero(runs).tolist():
         for v in program.eqns[k].ins:
-            readers.setdefault(_origin(root_of[v], replaced), {})[k] = None
-    returned = {_origin(root_of[v], replaced) for o, v in enumerate(program.outputs) if o not in pairs}
+            readers.setdefault(origin_of[v], {})[k] = None
+    replacing = donation_pairs(program)
+    returned = {origin_of[v] for o, v in enumerate(program.outputs) if o not in replacing}
     flows = []
     for value, writer in producer.items():
         others = tuple(k for k in readers[value] if k != writer)
@@ -188,8 +188,17 @@ def _flows(program: Program, runs: np.ndarray) -> tuple[Flow, ...]:
     return tuple(flows)
 
 
+def origins(program: Program) -> dict[Var, Var]:
+    """For every var the one that its bytes were written as.
+
+    That of which it is a view; for a donated input the output that replaced it in the step before.
+    """
+    root_of = storage_roots(program)
+    replaced = {program.inputs[i]: root_of[program.outputs[o]] for o, i in donation_pairs(program).items()}
+    return {var: _origin(root, replaced) for var, root in root_of.items()}
+
+
 def _origin(var: Var, replaced: Mapping[Var, Var]) -> Var:
-    """What holds the bytes that a donated input stands for: the output that replaced it in the step before."""
     seen = set()
     while var in replaced and var not in seen:
         seen.add(var)

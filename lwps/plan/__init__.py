@@ -16,7 +16,7 @@ from lwps.plan.instructions import (
     Wait,
 )
 from lwps.plan.near import did_you_mean
-from lwps.plan.pins import matches, pinned
+from lwps.plan.pins import matches, members_of, pinned
 from lwps.plan.placement import Placement, check_placement, placement_from_json, placement_of
 from lwps.plan.plan import Plan, load_plan, save_plan, signature, signatures
 from lwps.plan.profile import Handover, Profile, eqn_key, load_profile, save_profile
@@ -47,6 +47,7 @@ __all__ = [
     "load_plan",
     "load_profile",
     "matches",
+    "members_of",
     "pinned",
     "placement_from_json",
     "placement_of",

@@ -48,7 +48,7 @@ def _hits(pins: Mapping[str, str], name: str, eqn: Eqn) -> list[str]:
     own = [p for p in pins if matches(p, name, eqn.layer)]
     if own:
         return own
-    inner = [[p for p in _patterns(pins) if matches(p, *member)] for member in _members(eqn)]
+    inner = [[p for p in _patterns(pins) if matches(p, *member)] for member in members_of(eqn)]
     agree = len({pins[hits[-1]] if hits else None for hits in inner}) == 1
     return [p for hits in inner for p in hits] if agree else []
 
@@ -68,7 +68,7 @@ def _patterns(pins: Mapping[str, str]) -> list[str]:
     return [p for p in pins if "#" not in p or WILD.intersection(p)]
 
 
-def _members(eqn: Eqn) -> list[tuple[str, str]]:
+def members_of(eqn: Eqn) -> list[tuple[str, str]]:
     """Names and layers of what a fused eqn is made of, without the constants filled into it."""
     body = eqn.params.get("body")
     if not isinstance(body, Program):
