@@ -188,10 +188,13 @@ class Expr:
     """The OpenCL C expression of one element of an elementwise result.
 
     `{0}`, `{1}` stand for the inputs' elements and `{name}` for params; a function of (avals, params)
-    where the text depends on them. The generator (`lwps.ops.generate`) makes kernels of them.
+    where the text depends on them. The generator (`lwps.ops.generate`) makes kernels of them. The text may
+    call functions of `file`, a `.cl` beside the modules of `package`.
     """
 
     text: str | Callable[..., str]
+    file: str = ""
+    package: str = "lwps.ops"
 
     def render(self, avals: Sequence[ShapedArray], params: Mapping[str, Any]) -> str:
         return self.text(*avals, **params) if callable(self.text) else self.text

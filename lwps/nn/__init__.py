@@ -1,7 +1,7 @@
 """Layers: pairs (init, apply) of pure functions made of ops; one subject a file."""
 
 from lwps.nn import initializers
-from lwps.nn.activation import relu, tanh
+from lwps.nn.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
 from lwps.nn.batch_norm import batch_norm
 from lwps.nn.combine import residual, serial
 from lwps.nn.conv import conv2d
@@ -19,8 +19,10 @@ __all__ = [
     "batch_norm",
     "conv2d",
     "dropout",
+    "elu",
     "embedding",
     "flatten",
+    "gelu",
     "global_avg_pool",
     "group_norm",
     "gru",
@@ -28,6 +30,7 @@ __all__ = [
     "initializers",
     "instance_norm",
     "layer_norm",
+    "leaky_relu",
     "linear",
     "lstm",
     "lstm_cell",
@@ -38,6 +41,9 @@ __all__ = [
     "rms_norm",
     "rnn_cell",
     "serial",
+    "sigmoid",
+    "silu",
+    "softplus",
     "stateless",
     "tanh",
     "unroll",

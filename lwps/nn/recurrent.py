@@ -14,7 +14,7 @@ from lwps.core import ShapedArray, aval_of
 from lwps.nn.layer import Layer, check_floats, layer_of
 from lwps.ops import random
 from lwps.ops.concatenate import concatenate
-from lwps.ops.elementwise import add, astype, full, mul, sub, tanh
+from lwps.ops.elementwise import add, astype, full, mul, sigmoid, sub, tanh
 from lwps.ops.matmul import matmul
 from lwps.ops.shape import expand_dims, reshape, transpose
 from lwps.ops.split import split
@@ -65,7 +65,7 @@ def gru_cell(features: int) -> Cell:
 
     def step(params: Any, h: Any, z: Any) -> tuple[Any, Any]:
         (xr, xu, xn), (hr, hu, hn) = split(z, 3, -1), split(_hidden(params, h), 3, -1)
-        r, u = _sigmoid(add(xr, hr)), _sigmoid(add(xu, hu))
+        r, u = sigmoid(add(xr, hr)), sigmoid(add(xu, hu))
         n = tanh(add(xn, mul(r, hn)))
         h = add(n, mul(u, sub(h, n)))
         return h, h
@@ -93,8 +93,8 @@ def lstm_cell(features: int) -> Cell:
     def step(params: Any, carry: Any, z: Any) -> tuple[Any, Any]:
         h, c = carry
         i, f, g, o = split(add(z, _hidden(params, h)), 4, -1)
-        c = add(mul(_sigmoid(f), c), mul(_sigmoid(i), tanh(g)))
-        h = mul(_sigmoid(o), tanh(c))
+        c = add(mul(sigmoid(f), c), mul(sigmoid(i), tanh(g)))
+        h = mul(sigmoid(o), tanh(c))
         return (h, c), h
 
     return _cell("lstm_cell", features, 4, carry, step)
@@ -175,7 +175,3 @@ def _check(op: str, x: ShapedArray) -> None:
     if x.ndim != 3 or x.shape[1] == 0:
         raise TypeError(f"{op}: x must be sequences [N, T, C] of at least one step, got {x}; reshape it")
     check_floats(op, x)
-
-
-def _sigmoid(x: Any) -> Any:
-    return mul(add(tanh(mul(x, 0.5)), 1), 0.5)

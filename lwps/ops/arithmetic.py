@@ -1,14 +1,15 @@
-"""Sums, products, quotients, and the larger or smaller of two numbers."""
+"""Sums, products, quotients, signs, and the larger or smaller of two numbers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from lwps.core import ShapedArray, aval_of
 from lwps.ops.broadcast import unbroadcast
-from lwps.ops.compare import greater_equal, less_equal, where
-from lwps.ops.rules import FLOATS, NUMBERS, elementwise
-from lwps.ops.values import astype, binary, full, promote, unary
+from lwps.ops.compare import greater, greater_equal, isnan, less, less_equal, where
+from lwps.ops.rules import FLOATS, NUMBERS, elementwise, no_cotangent
+from lwps.ops.values import binary, float_binary, full, known_array, promote, unary
 
 
 def _mul_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
@@ -85,18 +86,96 @@ minimum_p = elementwise(
     dtypes=NUMBERS,
 )
 add, sub, mul = binary(add_p), binary(sub_p), binary(mul_p)
-maximum, minimum, neg = binary(maximum_p), binary(minimum_p), unary(neg_p)
-
-
-def div(x: Any, y: Any) -> Any:
-    """`x / y` in floats; integers become float32 first."""
-    x, y = promote("div", x, y)
-    if x.dtype.kind != "f":
-        x, y = astype(x, "float32"), astype(y, "float32")
-    (z,) = div_p.bind(x, y)
-    return z
+div, neg = float_binary(div_p), unary(neg_p)
+maximum, minimum = binary(maximum_p), binary(minimum_p)
 
 
 def square(x: Any) -> Any:
     """`x * x`."""
     return mul(x, x)
+
+
+def fmax(x: Any, y: Any) -> Any:
+    """The larger of two numbers; where one is NaN, the other."""
+    return _without_nan(maximum, "fmax", x, y)
+
+
+def fmin(x: Any, y: Any) -> Any:
+    """The smaller of two numbers; where one is NaN, the other."""
+    return _without_nan(minimum, "fmin", x, y)
+
+
+def _without_nan(op: Callable[[Any, Any], Any], name: str, x: Any, y: Any) -> Any:
+    x, y = promote(name, x, y)
+    return where(isnan(x), y, where(isnan(y), x, op(x, y))) if x.dtype.kind == "f" else op(x, y)
+
+
+# --- signs and limits -------------------------------------------------------------------------------
+
+
+def _absolute_expr(x: ShapedArray) -> str:
+    return "as_float(as_uint({0}) & 0x7fffffffu)" if x.dtype.kind == "f" else "({0} < 0 ? -{0} : {0})"
+
+
+def _absolute_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
+    return (mul(cts[0], sign(ins[0])),) if ins[0].dtype.kind == "f" else (None,)
+
+
+def _clip_expr(x: ShapedArray, low: ShapedArray, high: ShapedArray) -> str:
+    """The maximum with `low`, then the minimum with `high`: a NaN in any of them stays."""
+    raised = "({0} >= {1} || {0} != {0} ? {0} : {1})"
+    return f"({raised} <= {{2}} || {raised} != {raised} ? {raised} : {{2}})"
+
+
+def _clip_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
+    """Where x lies between the limits or on one, the cotangent is its own; elsewhere that of the limit picked."""
+    (ct,), (x, low, high) = cts, ins
+    if ct is None or x.dtype.kind != "f":
+        return None, None, None
+    zero = full((), 0, ct.dtype)
+    raised = maximum(x, low)
+    kept = less_equal(raised, high)
+    return (
+        unbroadcast(where(kept, where(greater_equal(x, low), ct, zero), zero), x) if needed[0] else None,
+        unbroadcast(where(kept, where(less(x, low), ct, zero), zero), low) if needed[1] else None,
+        unbroadcast(where(greater(raised, high), ct, zero), high) if needed[2] else None,
+    )
+
+
+_SIGNED = ("int32", *FLOATS)
+absolute_p = elementwise("absolute", numpy=np.absolute, expr=_absolute_expr, vjp=_absolute_vjp, dtypes=_SIGNED)
+sign_p = elementwise(
+    "sign",
+    numpy=np.sign,
+    expr="({0} > 0 ? 1 : {0} < 0 ? -1 : {0} == 0 ? 0 : {0})",
+    vjp=no_cotangent,
+    dtypes=NUMBERS,
+)
+clip_p = elementwise(
+    "clip",
+    numpy=lambda x, low, high, out: np.clip(x, low, high, out=out),
+    expr=_clip_expr,
+    vjp=_clip_vjp,
+    dtypes=NUMBERS,
+)
+sign = unary(sign_p)
+
+
+def absolute(x: Any) -> Any:
+    """The absolute value."""
+    x = known_array(x, "absolute")
+    return x if aval_of(x).dtype.kind in "bu" else unary(absolute_p)(x)
+
+
+def clip(x: Any, low: Any = None, high: Any = None) -> Any:
+    """`x` with elements below `low` or above `high` set to those; None: no limit."""
+    if low is None or high is None:
+        x = x if low is None else maximum(x, low)
+        return x if high is None else minimum(x, high)
+    (y,) = clip_p.bind(*promote("clip", x, low, high))
+    return y
+
+
+def reciprocal(x: Any) -> Any:
+    """`1 / x`."""
+    return div(1, x)

@@ -1,6 +1,6 @@
 """Comparisons, logic and choice by element."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from lwps.core import Alias, Expr, Host, Primitive, ShapedArray
 from lwps.ops.broadcast import unbroadcast
 from lwps.ops.rules import ANY, broadcast_shape, elementwise, elementwise_cost, elementwise_split, no_cotangent
-from lwps.ops.values import binary, full, known_array, promote, unary
+from lwps.ops.values import astype, binary, full, promote
 
 
 def _comparison(name: str, ufunc: Any, sign: str) -> Primitive:
@@ -38,7 +38,48 @@ logical_and_p = elementwise(
 )
 logical_or_p = elementwise("logical_or", numpy=np.logical_or, expr="({0} || {1})", vjp=no_cotangent, dtypes=("bool",))
 logical_not_p = elementwise("logical_not", numpy=np.logical_not, expr="(!{0})", vjp=no_cotangent, dtypes=("bool",))
-logical_and, logical_or, logical_not = binary(logical_and_p), binary(logical_or_p), unary(logical_not_p)
+logical_xor_p = elementwise(
+    "logical_xor", numpy=np.logical_xor, expr="({0} != {1})", vjp=no_cotangent, dtypes=("bool",)
+)
+
+
+def truth(x: Any) -> Any:
+    """Whether each element is not zero."""
+    (x,) = promote("truth", x)
+    return astype(x, "bool")
+
+
+def _logical(primitive: Primitive, doc: str) -> Callable[..., Any]:
+    """The op that binds `primitive` to the truth of operands of any dtype."""
+
+    def op(*xs: Any) -> Any:
+        (z,) = primitive.bind(*map(truth, xs))
+        return z
+
+    op.__name__ = op.__qualname__ = primitive.name
+    op.__doc__ = doc
+    return op
+
+
+logical_and = _logical(logical_and_p, "Whether neither element is zero.")
+logical_or = _logical(logical_or_p, "Whether some element is not zero.")
+logical_xor = _logical(logical_xor_p, "Whether just one element is not zero.")
+logical_not = _logical(logical_not_p, "Whether the element is zero.")
+
+
+def isnan(x: Any) -> Any:
+    """Whether each element is NaN."""
+    return not_equal(x, x)
+
+
+def isinf(x: Any) -> Any:
+    """Whether each element is infinite."""
+    return logical_or(equal(x, np.inf), equal(x, -np.inf))
+
+
+def isfinite(x: Any) -> Any:
+    """Whether each element is neither infinite nor NaN."""
+    return logical_and(greater(x, -np.inf), less(x, np.inf))
 
 
 def _where_aval(cond: ShapedArray, x: ShapedArray, y: ShapedArray) -> tuple[ShapedArray, ...]:
@@ -80,6 +121,6 @@ where_p = Primitive(
 
 
 def where(cond: Any, x: Any, y: Any) -> Any:
-    """Elements of `x` where `cond` holds, of `y` elsewhere."""
-    (z,) = where_p.bind(known_array(cond, "where"), *promote("where", x, y))
+    """Elements of `x` where `cond` holds (is not zero), of `y` elsewhere."""
+    (z,) = where_p.bind(truth(cond), *promote("where", x, y))
     return z

@@ -1,6 +1,9 @@
 """The one generator of kernels: a chain of elementwise eqns becomes one loop over its elements."""
 
+import functools
+import importlib.resources
 import math
+import re
 from collections.abc import Sequence
 
 import attrs
@@ -11,6 +14,14 @@ from lwps.ops.elementwise import C_TYPES, c_literal
 
 BLOCK = 4096  # elements a CPU work-item does: long enough to hide the cost of starting it
 GROUP = 64  # work-items a group on a GPU
+_INCLUDE = re.compile(r'^#include "([\w.]+)".*$', re.MULTILINE)
+
+
+@functools.cache
+def read_source(package: str, file: str) -> str:
+    """The text of a `.cl` file with its `#include "x.cl"` lines replaced by those files."""
+    text = (importlib.resources.files(package) / file).read_text()
+    return _INCLUDE.sub(lambda m: read_source(package, m.group(1)), text)
 
 
 @attrs.frozen
@@ -69,7 +80,9 @@ def chain_source(body: Program, device: Device) -> str:
     loops = _cpu_loops(nest) if device.type == "cpu" else _gpu_loops(nest)
     before, inside = _element(body, nest)
     lines = [*loops[0], *_offsets(nest), *before, *loops[1], *(f"    {line}" for line in inside), *loops[2]]
-    return "\n".join([*_attribute(device), signature, "{", *(f"    {line}" for line in lines), "}", ""])
+    return "\n".join(
+        [*_functions(body), *_attribute(device), signature, "{", *(f"    {line}" for line in lines), "}", ""]
+    )
 
 
 def chain_launch(body: Program, device: Device, outs: Sequence[Operand], ins: Sequence[Operand]) -> tuple[Launch, ...]:
@@ -85,6 +98,13 @@ def chain_launch(body: Program, device: Device, outs: Sequence[Operand], ins: Se
         per_item, items, local = 1, -(-total // GROUP) * GROUP, (GROUP,)
     sizes = tuple(np.int32(n) for n in nest.sizes)
     return (Launch("chain", (items,), local, (*outs, *ins, *sizes, np.int32(per_item))),)
+
+
+def _functions(body: Program) -> list[str]:
+    """The files whose functions the members call."""
+    exprs = [eqn.primitive.opencl for eqn in body.eqns]
+    files = dict.fromkeys((e.package, e.file) for e in exprs if isinstance(e, Expr) and e.file)
+    return [read_source(package, file) for package, file in files]
 
 
 def _nest(body: Program) -> LoopNest:

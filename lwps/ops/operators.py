@@ -46,33 +46,6 @@ def _reflected(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return method
 
 
-def power(x: Any, n: int) -> Any:
-    """`x` to an integer power, by multiplication; a negative one is the reciprocal of the positive."""
-    if not isinstance(n, int | np.integer) or isinstance(n, bool):
-        got = aval_of(n) if hasattr(n, "aval") else repr(n)
-        raise TypeError(f"power: the exponent must be a Python integer, got {got}; use sqrt, rsqrt or exp(n * log(x))")
-    if n < 0:
-        return elementwise.div(1, power(x, -n))
-    if n == 0:
-        aval = aval_of(x)
-        return elementwise.full(aval.shape, 1, aval.dtype)
-    if n == 1:
-        return x
-    half = power(x, int(n) // 2)
-    return elementwise.mul(elementwise.mul(half, half), x) if n % 2 else elementwise.mul(half, half)
-
-
-def _rpow(x: Any, base: Any) -> Any:
-    raise TypeError(
-        f"power: the exponent must be a Python integer, got {aval_of(x)}; use exp(x * log(base)), here of {base!r}"
-    )
-
-
-def absolute(x: Any) -> Any:
-    """The absolute value."""
-    return x if aval_of(x).dtype.kind in "bu" else elementwise.maximum(x, elementwise.neg(x))
-
-
 _OPERATORS: dict[str, Callable[..., Any]] = {
     "__add__": _operator(elementwise.add),
     "__radd__": _reflected(elementwise.add),
@@ -84,21 +57,34 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "__rtruediv__": _reflected(elementwise.div),
     "__matmul__": _operator(matmul),
     "__rmatmul__": _reflected(matmul),
-    "__pow__": power,
-    "__rpow__": _rpow,
+    "__floordiv__": _operator(elementwise.floor_divide),
+    "__rfloordiv__": _reflected(elementwise.floor_divide),
+    "__mod__": _operator(elementwise.remainder),
+    "__rmod__": _reflected(elementwise.remainder),
+    "__divmod__": _operator(elementwise.divmod),
+    "__rdivmod__": _reflected(elementwise.divmod),
+    "__pow__": _operator(elementwise.power),
+    "__rpow__": _reflected(elementwise.power),
     "__neg__": lambda x: elementwise.neg(x),
-    "__abs__": absolute,
+    "__pos__": lambda x: x,
+    "__abs__": lambda x: elementwise.absolute(x),
     "__eq__": _operator(elementwise.equal),
     "__ne__": _operator(elementwise.not_equal),
     "__lt__": _operator(elementwise.less),
     "__le__": _operator(elementwise.less_equal),
     "__gt__": _operator(elementwise.greater),
     "__ge__": _operator(elementwise.greater_equal),
-    "__and__": _operator(elementwise.logical_and),
-    "__rand__": _reflected(elementwise.logical_and),
-    "__or__": _operator(elementwise.logical_or),
-    "__ror__": _reflected(elementwise.logical_or),
-    "__invert__": lambda x: elementwise.logical_not(x),
+    "__and__": _operator(elementwise.bitwise_and),
+    "__rand__": _reflected(elementwise.bitwise_and),
+    "__or__": _operator(elementwise.bitwise_or),
+    "__ror__": _reflected(elementwise.bitwise_or),
+    "__xor__": _operator(elementwise.bitwise_xor),
+    "__rxor__": _reflected(elementwise.bitwise_xor),
+    "__lshift__": _operator(elementwise.left_shift),
+    "__rlshift__": _reflected(elementwise.left_shift),
+    "__rshift__": _operator(elementwise.right_shift),
+    "__rrshift__": _reflected(elementwise.right_shift),
+    "__invert__": lambda x: elementwise.bitwise_not(x),
 }
 
 

@@ -5,13 +5,14 @@ A key is for one call: the same key draws the same numbers again. `lwps.ops.thre
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lwps.core import aval_of
 from lwps.ops import gather, threefry
+from lwps.ops.blocks import in_blocks
 from lwps.ops.elementwise import (
     add,
     astype,
@@ -30,7 +31,7 @@ from lwps.ops.elementwise import (
     where,
 )
 from lwps.ops.operators import argmax
-from lwps.ops.threefry import BLOCK, kind
+from lwps.ops.threefry import kind
 
 key, split, fold_in, bits = threefry.key, threefry.split, threefry.fold_in, threefry.bits
 
@@ -207,18 +208,6 @@ def _broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 # --- bits to numbers ------------------------------------------------------------------------------
 
 
-def _in_blocks(rule: Callable[..., None]) -> Callable[..., None]:
-    """A NumPy rule `rule(out, *ins)` with temporaries, a block at a time so that they stay small."""
-
-    def numpy(*ins: np.ndarray, out: np.ndarray) -> None:
-        flat, flat_ins = out.reshape(-1), [np.broadcast_to(x, out.shape).reshape(-1) for x in ins]
-        for start in range(0, flat.size, BLOCK):
-            rows = slice(start, start + BLOCK)
-            rule(flat[rows], *(x[rows] for x in flat_ins))
-
-    return numpy
-
-
 def _to_range(out: np.ndarray, high: np.ndarray, low: np.ndarray, span: np.ndarray) -> None:
     n = span.astype(np.uint64)
     np.copyto(out, (high * n + (low * n >> np.uint64(32))) >> np.uint64(32), casting="unsafe")
@@ -275,14 +264,14 @@ def _horner(coefficients: Sequence[float], x: str) -> str:
 # the integer part of span (high 2^32 + low) / 2^64; an unsigned sum that is less than its part has overflowed
 bits_to_range_p = elementwise(
     "bits_to_range",
-    numpy=_in_blocks(_to_range),
+    numpy=in_blocks(_to_range),
     expr="(mul_hi({0}, {2}) + ({0} * {2} + mul_hi({1}, {2}) < {0} * {2}))",
     vjp=no_cotangent,
     dtypes=("uint32",),
 )
 bits_to_uniform_p = elementwise(
     "bits_to_uniform",
-    numpy=_in_blocks(_to_uniform),
+    numpy=in_blocks(_to_uniform),
     expr="((float)({0} >> 8) * 0x1p-24f)",
     vjp=no_cotangent,
     dtypes=("uint32",),
@@ -290,7 +279,7 @@ bits_to_uniform_p = elementwise(
 )
 bits_to_symmetric_p = elementwise(
     "bits_to_symmetric",  # the odd multiples of 2^-24 in (-1, 1)
-    numpy=_in_blocks(_to_symmetric),
+    numpy=in_blocks(_to_symmetric),
     expr="((float)((int)({0} >> 8) * 2 - 0xffffff) * 0x1p-24f)",
     vjp=no_cotangent,
     dtypes=("uint32",),
@@ -298,14 +287,14 @@ bits_to_symmetric_p = elementwise(
 )
 tail_log_p = elementwise(
     "tail_log",
-    numpy=_in_blocks(_tail_log),
+    numpy=in_blocks(_tail_log),
     expr="(-log((1.0f - {0}) * (1.0f + {0})))",  # 1 - v is exact where it matters, 1 - v * v would not be
     vjp=no_cotangent,
     dtypes=("float32",),
 )
 normal_quantile_p = elementwise(
     "normal_quantile",
-    numpy=_in_blocks(_normal_quantile),
+    numpy=in_blocks(_normal_quantile),
     expr="({0} * ({1} < 5.0f ? "
     + _horner(_CENTRAL, "({1} - 2.5f)")
     + " : "

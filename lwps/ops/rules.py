@@ -49,11 +49,12 @@ def elementwise(
     dtypes: Sequence[str] = FLOATS,
     result: str | None = None,
     overwrites: Sequence[int] | None = None,
+    file: str = "",
 ) -> Primitive:
     """A primitive whose inputs share one dtype of `dtypes`; `result` names another result dtype.
 
     `numpy(*ins, out=out)` as NumPy's ufuncs. `overwrites` lists the inputs whose bytes the result may
-    take where avals agree (default: all of them).
+    take where avals agree (default: all of them). `expr` may call functions of `file`, a `.cl` beside this module.
     """
 
     def aval(*ins: ShapedArray, **params: Any) -> tuple[ShapedArray, ...]:
@@ -76,7 +77,7 @@ def elementwise(
         vjp=vjp,
         cost=elementwise_cost,
         numpy=Host(run),
-        opencl=Expr(expr),
+        opencl=Expr(expr, file),
         alias=alias,
         split=elementwise_split,
     )

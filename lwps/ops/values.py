@@ -142,16 +142,10 @@ def unary(primitive: Primitive) -> Callable[[Any], Any]:
     return op
 
 
-def float_unary(primitive: Primitive) -> Callable[[Any], Any]:
-    """The op of one float that binds `primitive`; what is no float becomes float32."""
-
-    def op(x: Any) -> Any:
-        (x,) = promote(primitive.name, x)
-        (y,) = primitive.bind(x if x.dtype.kind == "f" else astype(x, "float32"))
-        return y
-
-    op.__name__ = op.__qualname__ = primitive.name
-    return op
+def promote_floats(op: str, *xs: Any) -> tuple[Any, ...]:
+    """The operands with one float dtype: what is no float becomes float32."""
+    xs = promote(op, *xs)
+    return xs if xs[0].dtype.kind == "f" else tuple(astype(x, "float32") for x in xs)
 
 
 def binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
@@ -159,6 +153,28 @@ def binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
 
     def op(x: Any, y: Any) -> Any:
         (z,) = primitive.bind(*promote(primitive.name, x, y))
+        return z
+
+    op.__name__ = op.__qualname__ = primitive.name
+    return op
+
+
+def float_unary(primitive: Primitive) -> Callable[[Any], Any]:
+    """The op of one float that binds `primitive`."""
+
+    def op(x: Any) -> Any:
+        (y,) = primitive.bind(*promote_floats(primitive.name, x))
+        return y
+
+    op.__name__ = op.__qualname__ = primitive.name
+    return op
+
+
+def float_binary(primitive: Primitive) -> Callable[[Any, Any], Any]:
+    """The op of two floats that binds `primitive`."""
+
+    def op(x: Any, y: Any) -> Any:
+        (z,) = primitive.bind(*promote_floats(primitive.name, x, y))
         return z
 
     op.__name__ = op.__qualname__ = primitive.name

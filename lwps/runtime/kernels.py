@@ -1,7 +1,5 @@
 """Kernels: from an eqn to built OpenCL kernels with their launches."""
 
-import importlib.resources
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,9 +11,7 @@ import pyopencl as cl
 from lwps.core import Device, Launch, Operand, Primitive, ShapedArray
 from lwps.ops import fused
 from lwps.ops.fused import chain_of, fused_p
-from lwps.ops.generate import chain_supported
-
-_INCLUDE = re.compile(r'^#include "([\w.]+)".*$', re.MULTILINE)
+from lwps.ops.generate import chain_supported, read_source
 
 
 class KernelBuildError(RuntimeError):
@@ -53,13 +49,6 @@ def recipe(
 
 def _operands(kind: str, avals: Sequence[ShapedArray]) -> tuple[Operand, ...]:
     return tuple(Operand(kind, i, a) for i, a in enumerate(avals))
-
-
-def read_source(package: str, file: str) -> str:
-    """The text of a `.cl` file with its `#include "x.cl"` lines replaced by those files."""
-    folder = importlib.resources.files(package)
-    text = (folder / file).read_text()
-    return _INCLUDE.sub(lambda m: (folder / m.group(1)).read_text(), text)
 
 
 class KernelCache:

@@ -28,6 +28,7 @@ class Case:
     low: float = -10
     high: float = 10
     n: int = 1  # operands
+    smooth: tuple[float, float] = (0.5, 2)  # where it has a slope everywhere
     rtol: float = 1e-6
     atol: float = 1e-37  # denormal numbers may be flushed to zero
     params: Mapping[str, Any] = attrs.field(factory=dict)
@@ -66,11 +67,17 @@ def assert_values(cases: Mapping[str, Case], place: str, shape: Sequence[int], s
         np.testing.assert_allclose(y, want, rtol=case.rtol, atol=case.atol, err_msg=name)
 
 
+def assert_slopes(check_vjp: Any, case: Case, shapes: Sequence[Sequence[int]], seed: int) -> None:
+    """The vjp rule is the slope of the NumPy rule, on operands of these shapes from where it is smooth."""
+    rng = np.random.default_rng(seed)
+    check_vjp(case.primitive, *(rng.uniform(*case.smooth, s) for s in shapes), seed=seed, **case.params)
+
+
 def assert_special(cases: Mapping[str, Case], place: str) -> None:
-    """NaN, infinities and zeros, in every pair for those of two operands, come out as from the reference."""
-    pairs = np.repeat(SPECIAL, len(SPECIAL)), np.tile(SPECIAL, len(SPECIAL))
+    """NaN, infinities and zeros, in every combination of operands, come out as from the reference."""
+    every = [x.reshape(-1) for x in np.meshgrid(SPECIAL, SPECIAL, SPECIAL)]
     with np.errstate(all="ignore"):
-        rows = [(case.primitive, pairs[: case.n], case.params) for case in cases.values()]
+        rows = [(case.primitive, every[: case.n], case.params) for case in cases.values()]
         for (name, case), y in zip(cases.items(), run_each(rows, place), strict=True):
-            want = case.reference(*(x.astype(np.float64) for x in pairs[: case.n]))
+            want = case.reference(*(x.astype(np.float64) for x in every[: case.n]))
             np.testing.assert_allclose(y, want, rtol=case.rtol, atol=case.atol, err_msg=name)

@@ -50,10 +50,27 @@ def test_every_dtype_compares_and_nan_is_like_nothing(processor, dtype):
 @on_each_processor
 def test_logical_ops(processor):
     x, y = np.array([True, True, False, False]), np.array([True, False, True, False])
-    both, either = run_together([ew.logical_and_p, ew.logical_or_p], x, y, place=processor)
+    both, either, one = run_together([ew.logical_and_p, ew.logical_or_p, ew.logical_xor_p], x, y, place=processor)
     np.testing.assert_array_equal(both, x & y)
     np.testing.assert_array_equal(either, x | y)
+    np.testing.assert_array_equal(one, x ^ y)
     np.testing.assert_array_equal(run(ew.logical_not_p, x, place=processor)[0], ~x)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "uint32", "float32", "float64"])
+def test_logic_of_any_dtype_asks_whether_elements_are_zero(dtype):
+    x, y = np.array([0, 0, 1, 2]).astype(dtype), np.array([0, 3, 0, 4]).astype(dtype)
+    for name in ("logical_and", "logical_or", "logical_xor"):
+        np.testing.assert_array_equal(getattr(ew, name)(x, y), getattr(np, name)(x, y), strict=True)
+    np.testing.assert_array_equal(ew.logical_not(x), np.logical_not(x), strict=True)
+    np.testing.assert_array_equal(ew.where(x, 1, 2), np.where(x, 1, 2))
+    assert ew.logical_and(np.nan, 2).item() is True
+
+
+@pytest.mark.parametrize("name", ["isnan", "isinf", "isfinite"])
+def test_kinds_of_numbers(name):
+    for x in (SPECIAL, np.array([1, 2]), np.array([True]), np.array(3, np.uint8), 1.5):
+        np.testing.assert_array_equal(getattr(ew, name)(x), getattr(np, name)(x))
 
 
 @on_each_place
@@ -101,8 +118,12 @@ def test_numpy_rules_survive_the_aliases_they_declare(overwritten):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: ew.where(np.ones(2), 1, 2), TypeError, "where: the condition must be bool"),
-        (lambda: ew.logical_and(np.ones(2), np.ones(2)), TypeError, "logical_and: inputs must share one dtype of bool"),
+        (lambda: ew.where_p.bind(np.ones(2), *np.ones((2, 2))), TypeError, "where: the condition must be bool"),
+        (
+            lambda: ew.logical_and_p.bind(*np.ones((2, 2))),
+            TypeError,
+            "logical_and: inputs must share one dtype of bool",
+        ),
     ],
 )
 def test_refusals_say_what_must_hold(call, error, message):

@@ -1,0 +1,241 @@
+"""The familiar names of NumPy, made of ops: they trace, differentiate and run on every processor.
+
+Arguments have NumPy's names and meaning. What is missing is refused by name with the nearest that is there.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from lwps.numpy.creation import arange, asarray, eye, full_like, ones, ones_like, zeros
+from lwps.numpy.elementwise import allclose, clip, deg2rad, isclose, nan_to_num, positive, rad2deg, round
+from lwps.numpy.missing import refusal
+from lwps.numpy.reductions import all, any, argmin, max, mean, min, std, sum, var
+from lwps.numpy.shapes import broadcast_to, concatenate, hstack, moveaxis, pad, ravel, stack, swapaxes, vstack
+from lwps.ops.elementwise import (
+    absolute,
+    add,
+    arccos,
+    arcsin,
+    arctan,
+    arctan2,
+    astype,
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    ceil,
+    cos,
+    cosh,
+    divmod,
+    equal,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    floor_divide,
+    fmax,
+    fmin,
+    full,
+    greater,
+    greater_equal,
+    isfinite,
+    isinf,
+    isnan,
+    left_shift,
+    less,
+    less_equal,
+    log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    not_equal,
+    power,
+    reciprocal,
+    remainder,
+    right_shift,
+    rint,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    square,
+    tan,
+    tanh,
+    trunc,
+    where,
+    zeros_like,
+)
+from lwps.ops.elementwise import div as divide
+from lwps.ops.elementwise import mul as multiply
+from lwps.ops.elementwise import neg as negative
+from lwps.ops.elementwise import sub as subtract
+from lwps.ops.flip import flip, roll
+from lwps.ops.gather import take, take_along_axis
+from lwps.ops.matmul import matmul
+from lwps.ops.operators import argmax
+from lwps.ops.repeat import repeat, tile
+from lwps.ops.shape import expand_dims, reshape, squeeze, transpose
+from lwps.ops.sort import argsort, sort
+from lwps.ops.split import array_split, diff, split
+
+__all__ = [
+    "abs",
+    "absolute",
+    "add",
+    "all",
+    "allclose",
+    "amax",
+    "amin",
+    "any",
+    "arange",
+    "arccos",
+    "arcsin",
+    "arctan",
+    "arctan2",
+    "argmax",
+    "argmin",
+    "argsort",
+    "array",
+    "array_split",
+    "asarray",
+    "astype",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_xor",
+    "bool_",
+    "broadcast_to",
+    "ceil",
+    "clip",
+    "concatenate",
+    "cos",
+    "cosh",
+    "deg2rad",
+    "degrees",
+    "diff",
+    "divide",
+    "divmod",
+    "e",
+    "equal",
+    "exp",
+    "exp2",
+    "expand_dims",
+    "expm1",
+    "eye",
+    "fabs",
+    "fix",
+    "flip",
+    "float32",
+    "float64",
+    "floor",
+    "floor_divide",
+    "fmax",
+    "fmin",
+    "full",
+    "full_like",
+    "greater",
+    "greater_equal",
+    "hstack",
+    "inf",
+    "int32",
+    "invert",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "left_shift",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mod",
+    "moveaxis",
+    "multiply",
+    "nan",
+    "nan_to_num",
+    "negative",
+    "newaxis",
+    "not_equal",
+    "ones",
+    "ones_like",
+    "pad",
+    "pi",
+    "positive",
+    "power",
+    "rad2deg",
+    "radians",
+    "ravel",
+    "reciprocal",
+    "remainder",
+    "repeat",
+    "reshape",
+    "right_shift",
+    "rint",
+    "roll",
+    "round",
+    "sign",
+    "sin",
+    "sinh",
+    "sort",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "std",
+    "subtract",
+    "sum",
+    "swapaxes",
+    "take",
+    "take_along_axis",
+    "tan",
+    "tanh",
+    "tile",
+    "transpose",
+    "true_divide",
+    "trunc",
+    "uint8",
+    "uint32",
+    "var",
+    "vstack",
+    "where",
+    "zeros",
+    "zeros_like",
+]
+
+bool_, uint8, int32, uint32, float32, float64 = np.bool_, np.uint8, np.int32, np.uint32, np.float32, np.float64
+e, inf, nan, newaxis, pi = np.e, np.inf, np.nan, None, np.pi
+# the other names that NumPy has for these
+abs = fabs = absolute
+degrees, radians = rad2deg, deg2rad
+fix = trunc
+invert = bitwise_not
+mod = remainder
+true_divide = divide
+amax, amin = max, min
+array = asarray
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(refusal(name, __all__))

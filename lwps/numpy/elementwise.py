@@ -1,0 +1,70 @@
+"""Elementwise functions made of several ops."""
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+from lwps.core import aval_of
+from lwps.numpy.creation import asarray
+from lwps.numpy.reductions import all
+from lwps.ops import elementwise
+from lwps.ops.elementwise import absolute, add, equal, isfinite, isnan, less_equal, logical_and, logical_or, rint, where
+from lwps.ops.elementwise import div as divide
+from lwps.ops.elementwise import mul as multiply
+from lwps.ops.elementwise import sub as subtract
+
+
+def clip(a: Any, min: Any = None, max: Any = None) -> Any:
+    """`a` with elements below `min` or above `max` set to those; NaN stays."""
+    return elementwise.clip(a, min, max)
+
+
+def positive(x: Any) -> Any:
+    """`x` as it is."""
+    return asarray(x)
+
+
+def round(a: Any, decimals: int = 0) -> Any:
+    """`a` to so many decimals, halves to even; integers stay as they are."""
+    if aval_of(a).dtype.kind != "f":
+        if decimals < 0:
+            raise TypeError(f"round: integers must be rounded to 0 decimals or more, got {decimals}; use astype before")
+        return asarray(a)
+    if decimals == 0:
+        return rint(a)
+    scale = 10.0 ** builtins.abs(decimals)  # 0.1 would not be exact
+    return divide(rint(multiply(a, scale)), scale) if decimals > 0 else multiply(rint(divide(a, scale)), scale)
+
+
+def deg2rad(x: Any) -> Any:
+    """Degrees as radians."""
+    return multiply(x, np.pi / 180)
+
+
+def rad2deg(x: Any) -> Any:
+    """Radians as degrees."""
+    return multiply(x, 180 / np.pi)
+
+
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """`x` with numbers for NaN and infinities, by default 0 and the largest and least finite ones."""
+    dtype = aval_of(x).dtype
+    if dtype.kind != "f":
+        return asarray(x)
+    limits = np.finfo(dtype)
+    x = where(isnan(x), float(nan), x)
+    x = where(equal(x, np.inf), float(limits.max if posinf is None else posinf), x)
+    return where(equal(x, -np.inf), float(limits.min if neginf is None else neginf), x)
+
+
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """Whether |a - b| is at most atol + rtol |b|, or both are the same infinity; with `equal_nan` also both NaN."""
+    near = less_equal(absolute(subtract(a, b)), add(multiply(absolute(b), rtol), atol))
+    found = logical_or(equal(a, b), logical_and(near, isfinite(b)))
+    return logical_or(found, logical_and(isnan(a), isnan(b))) if equal_nan else found
+
+
+def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """Whether `isclose` holds for all elements."""
+    return all(isclose(a, b, rtol, atol, equal_nan))

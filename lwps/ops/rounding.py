@@ -1,0 +1,85 @@
+"""Whole numbers: rounding, and division that leaves a remainder."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lwps.core import Primitive, ShapedArray, aval_of
+from lwps.ops.arithmetic import mul, neg
+from lwps.ops.broadcast import unbroadcast
+from lwps.ops.rules import NUMBERS, elementwise, no_cotangent
+from lwps.ops.values import binary, promote
+
+_FILE = "rounding.cl"
+floor_p = elementwise("floor", numpy=np.floor, expr="lwps_floor({0})", vjp=no_cotangent, file=_FILE)
+ceil_p = elementwise("ceil", numpy=np.ceil, expr="lwps_ceil({0})", vjp=no_cotangent, file=_FILE)
+trunc_p = elementwise("trunc", numpy=np.trunc, expr="lwps_trunc({0})", vjp=no_cotangent, file=_FILE)
+rint_p = elementwise("rint", numpy=np.rint, expr="lwps_rint({0})", vjp=no_cotangent, file=_FILE)
+
+
+def _rounding(primitive: Primitive, doc: str) -> Callable[[Any], Any]:
+    """The op of a rounding; integers are what they round to."""
+
+    def op(x: Any) -> Any:
+        (x,) = promote(primitive.name, x)
+        return primitive.bind(x)[0] if aval_of(x).dtype.kind == "f" else x
+
+    op.__name__ = op.__qualname__ = primitive.name
+    op.__doc__ = doc
+    return op
+
+
+floor = _rounding(floor_p, "The largest whole number that is not above `x`.")
+ceil = _rounding(ceil_p, "The smallest whole number that is not below `x`.")
+trunc = _rounding(trunc_p, "`x` without its fraction.")
+rint = _rounding(rint_p, "The nearest whole number, of two the even one.")
+
+
+# --- division with a remainder ----------------------------------------------------------------------
+
+
+def _floor_divide_expr(x: ShapedArray, y: ShapedArray) -> str:
+    if x.dtype.kind == "f":
+        return "lwps_floor_divide({0}, {1})"
+    return "lwps_floor_divide_int({0}, {1})" if x.dtype.kind == "i" else "({1} == 0 ? 0 : {0} / {1})"
+
+
+def _remainder_expr(x: ShapedArray, y: ShapedArray) -> str:
+    if x.dtype.kind == "f":
+        return "lwps_remainder({0}, {1})"
+    return "lwps_remainder_int({0}, {1})" if x.dtype.kind == "i" else "({1} == 0 ? 0 : {0} % {1})"
+
+
+def _remainder_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
+    (ct,), (x, y) = cts, ins  # x - floor(x / y) y, where floor has no slope
+    if x.dtype.kind != "f":
+        return None, None
+    return (
+        unbroadcast(ct, x) if needed[0] else None,
+        unbroadcast(neg(mul(ct, floor_divide(x, y))), y) if needed[1] else None,
+    )
+
+
+floor_divide_p = elementwise(
+    "floor_divide",
+    numpy=np.floor_divide,
+    expr=_floor_divide_expr,
+    vjp=no_cotangent,
+    dtypes=NUMBERS,
+    file=_FILE,
+)
+remainder_p = elementwise(
+    "remainder",
+    numpy=np.remainder,
+    expr=_remainder_expr,
+    vjp=_remainder_vjp,
+    dtypes=NUMBERS,
+    file=_FILE,
+)
+floor_divide, remainder = binary(floor_divide_p), binary(remainder_p)
+
+
+def divmod(x: Any, y: Any) -> tuple[Any, Any]:
+    """`x // y` and `x % y`."""
+    return floor_divide(x, y), remainder(x, y)
