@@ -1,7 +1,7 @@
 """lwps: functional training with every op, forward and backward, on the processor that suits it."""
 
 from lwps import environment  # isort: skip - before anything imports NumPy
-from lwps import export, nn, numpy, optim, tree
+from lwps import export, image, nn, numpy, optim, tree
 from lwps.api import CompiledStep, compile, default_machine, jit, profile
 from lwps.autodiff import grad, value_and_grad, vjp
 from lwps.autoplace import Receipt
@@ -50,6 +50,7 @@ __all__ = [
     "environment",
     "export",
     "grad",
+    "image",
     "jit",
     "layer",
     "load",

@@ -12,6 +12,7 @@ from lwps.nn.linear import linear
 from lwps.nn.norm import group_norm, instance_norm, layer_norm, rms_norm
 from lwps.nn.pool import flatten, global_avg_pool, max_pool
 from lwps.nn.recurrent import Cell, gru, gru_cell, lstm, lstm_cell, recurrent, rnn_cell, unroll
+from lwps.nn.upsample import upsample
 
 __all__ = [
     "Cell",
@@ -47,4 +48,5 @@ __all__ = [
     "stateless",
     "tanh",
     "unroll",
+    "upsample",
 ]

@@ -37,6 +37,7 @@ LAYERS = {
     "global_avg_pool": (nn.global_avg_pool(), IMAGES),
     "flatten": (nn.flatten(), IMAGES),
     "dropout": (nn.dropout(0.5), IMAGES),
+    "upsample": (nn.upsample((2, 3), "bilinear"), IMAGES),
     "serial": (nn.serial(nn.conv2d(4, 3), nn.batch_norm(), nn.relu(), head=nn.global_avg_pool()), IMAGES),
     "gru": (nn.gru(5), SEQUENCES),
     "lstm": (nn.lstm(5), SEQUENCES),
