@@ -1,4 +1,4 @@
-"""`lwps profile`, `plan`, and the plans that `train` and `bench` run."""
+"""`lwps profile`, `plan`, `explain`, `trace`, and the plans that `train` and `bench` run."""
 
 import json
 import sys
@@ -147,6 +147,40 @@ def test_a_layer_of_a_plan_is_explained(lwps, files, tmp_path):
     assert all(row["name"].startswith("linear2/") for row in report["eqns"])
 
 
+def test_trace_prints_the_op_list_as_it_runs_or_as_it_was_recorded(lwps):
+    code, out, err = lwps("trace", *SIZES)
+    assert (code, err) == (0, "")
+    assert "fused" in out
+    code, raw, _ = lwps("trace", *SIZES, "--raw")
+    assert code == 0
+    assert "fused" not in raw
+    assert raw.count("update") > out.count("update")
+
+
+def test_trace_writes_json_and_drawings(lwps, tmp_path):
+    code, out, _ = lwps("trace", *SIZES, "--json", tmp_path / "p.json", "--dot", tmp_path / "p.dot")
+    assert (code, out) == (0, "")
+    assert json.loads((tmp_path / "p.json").read_text())["eqns"][0]["name"] == "flatten/forward/reshape#0"
+    assert (tmp_path / "p.dot").read_text().startswith("digraph program {")
+    code, out, _ = lwps("trace", *SIZES, "--json", "-")
+    assert out == " ".join((tmp_path / "p.json").read_text().split())
+
+
+def test_trace_sums_up_layers(lwps):
+    code, out, _ = lwps("trace", *SIZES, "--layers")
+    assert code == 0
+    assert "linear1 forward 2 0.5" in out  # 2 x 16 x 64 x 256 for the product, and the bias
+    assert " all " in out
+
+
+def test_trace_of_a_plan_says_where_eqns_run(lwps, files):
+    code, out, _ = lwps("trace", "--plan", files / "plan.json")
+    placement = load_plan(files / "plan.json").placement
+    assert code == 0
+    assert out.count(" @ ") == len(load_plan(files / "plan.json").eqns)
+    assert f"linear1/forward @ {placement['linear1/forward/matmul#0']}" in out
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -167,6 +201,9 @@ def test_a_layer_of_a_plan_is_explained(lwps, files, tmp_path):
             ("explain", "{plan}", "linaer2"),
             "'linaer2' must be an eqn, a layer or a pattern",
         ),
+        (("trace", "--plan", "{plan}", "--raw"), "--raw must be left out with --plan"),
+        (("trace", "mlp", "--plan", "{plan}"), "MODEL must be left out"),
+        (("trace", "mlp", "--json", "/nowhere/x.json"), "/nowhere/x.json: No such file or directory"),
         (("explain", "{profile}", "linear2"), "must be a plan file"),
         (("train", "mlp", "--plan", "{profile}"), "must be a plan file"),
         (("bench", "mlp", "--plan", "{plan}"), "MODEL must be left out"),

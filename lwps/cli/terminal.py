@@ -53,7 +53,15 @@ def warnings_as_lines() -> Iterator[None]:
                 err.print(str(w.message), style="yellow", highlight=False)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to a file, or print it where `path` is `-`."""
+    if str(path) == "-":
+        print(text)
+    else:
+        path.write_text(text + "\n")
+
+
 def write_json(path: Path | None, data: Any) -> None:
     """Write `data` to `path`, if there is one."""
     if path is not None:
-        path.write_text(json.dumps(data, indent=1, default=str) + "\n")
+        write_text(path, json.dumps(data, indent=1, default=str))
