@@ -4,27 +4,34 @@ from lwps.nn import initializers
 from lwps.nn.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
 from lwps.nn.batch_norm import batch_norm
 from lwps.nn.combine import residual, serial
-from lwps.nn.conv import conv2d
+from lwps.nn.conv import conv1d, conv1d_transpose, conv2d, conv2d_transpose, depthwise_conv2d
 from lwps.nn.dropout import dropout
 from lwps.nn.embedding import embedding
 from lwps.nn.layer import Layer, stateless
 from lwps.nn.linear import linear
 from lwps.nn.norm import group_norm, instance_norm, layer_norm, rms_norm
-from lwps.nn.pool import flatten, global_avg_pool, max_pool
+from lwps.nn.pool import avg_pool, avg_pool1d, flatten, global_avg_pool, global_max_pool, max_pool, max_pool1d
 from lwps.nn.recurrent import Cell, gru, gru_cell, lstm, lstm_cell, recurrent, rnn_cell, unroll
 from lwps.nn.upsample import upsample
 
 __all__ = [
     "Cell",
     "Layer",
+    "avg_pool",
+    "avg_pool1d",
     "batch_norm",
+    "conv1d",
+    "conv1d_transpose",
     "conv2d",
+    "conv2d_transpose",
+    "depthwise_conv2d",
     "dropout",
     "elu",
     "embedding",
     "flatten",
     "gelu",
     "global_avg_pool",
+    "global_max_pool",
     "group_norm",
     "gru",
     "gru_cell",
@@ -36,6 +43,7 @@ __all__ = [
     "lstm",
     "lstm_cell",
     "max_pool",
+    "max_pool1d",
     "recurrent",
     "relu",
     "residual",

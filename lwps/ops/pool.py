@@ -1,7 +1,7 @@
-"""Max-pooling, which remembers the tap that each maximum came from, and global average pooling."""
+"""Max-pooling, which remembers the tap that each maximum came from, and pooling over whole images."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,9 @@ import numpy as np
 from lwps.core import Cost, Device, Host, Launch, Primitive, ShapedArray, Split, Variant, aval_of
 from lwps.ops import reduce
 from lwps.ops.elementwise import FLOATS
+from lwps.ops.shape import reshape
 from lwps.ops.tiles import ints
-from lwps.ops.windows import Padding, Pair, Windows, canonical_padding, pair
+from lwps.ops.windows import Padding, Pair, Windows, canonical_padding, line_sides, pair
 
 MAX_TAPS = 255  # their numbers fit in uint8
 ITEM_ELEMENTS = 8192  # that a CPU work-item does: many times the cost of starting it
@@ -23,26 +24,65 @@ def max_pool(x: Any, window: int | Pair, strides: int | Pair | None = None, padd
     and adds positions that are never the maximum. NaN counts as the largest number. The gradient goes to the first
     of equal maxima. ValueError for more than 255 taps and for padding as wide as the window.
     """
-    if len(aval_of(x).shape) != 4:
-        raise TypeError(f"max_pool: x must be [N, H, W, C], got {aval_of(x)}; use reshape")
-    window = pair("max_pool", "window", window)
-    strides = window if strides is None else pair("max_pool", "strides", strides)
-    padding = canonical_padding(padding, x.shape[1:3], window, strides, "max_pool")
-    y, _ = max_pool_p.bind(x, window=window, strides=strides, padding=padding)
+    windows = pool_windows("max_pool", x, window, strides, padding)
+    y, _ = max_pool_p.bind(x, window=windows.size, strides=windows.strides, padding=windows.padding)
     return y
+
+
+def max_pool1d(x: Any, window: int, stride: int | None = None, padding: Any = "VALID") -> Any:
+    """The maximum of each window of `x[N, T, C]`: `[N, OT, C]`; `max_pool` along one axis."""
+    return along_one_axis("max_pool1d", max_pool, x, window, stride, padding)
+
+
+def pool_windows(op: str, x: Any, window: int | Pair, strides: int | Pair | None, padding: Any) -> Windows:
+    """The windows of a pool over images `x`, or a refusal in the name of `op`."""
+    if len(aval_of(x).shape) != 4:
+        raise TypeError(f"{op}: x must be [N, H, W, C], got {aval_of(x)}; use reshape")
+    size = pair(op, "window", window)
+    steps = size if strides is None else pair(op, "strides", strides)
+    return Windows(size, steps, canonical_padding(padding, x.shape[1:3], size, steps, op))
+
+
+def along_one_axis(
+    op: str, pool: Callable[..., Any], x: Any, window: int, stride: int | None, padding: Any, **options: Any
+) -> Any:
+    """A pool of images, of sequences `x[N, T, C]`."""
+    shape = aval_of(x).shape
+    if len(shape) != 3:
+        raise TypeError(f"{op}: x must be [N, T, C], got {aval_of(x)}; use reshape")
+    for name, n in (("window", window), ("stride", window if stride is None else stride)):
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise ValueError(f"{op}: {name} must be an int of at least 1, got {n!r}")
+    image = reshape(x, (shape[0], 1, *shape[1:]))
+    y = pool(image, (1, window), (1, stride or window), line_sides(op, padding), **options)
+    return reshape(y, (shape[0], *y.shape[2:]))
 
 
 def global_avg_pool(x: Any) -> Any:
     """The mean of `x[N, H, W, C]` over its pixels: `[N, C]`."""
+    return reduce.mean(_images("global_avg_pool", x), (1, 2))
+
+
+def global_max_pool(x: Any) -> Any:
+    """The largest of `x[N, H, W, C]` over its pixels: `[N, C]`. The gradient goes to the first of equal maxima."""
+    return reduce.max(_images("global_max_pool", x), (1, 2))
+
+
+def _images(op: str, x: Any) -> Any:
     if len(aval_of(x).shape) != 4:
-        raise TypeError(f"global_avg_pool: x must be [N, H, W, C], got {aval_of(x)}; use reduce.mean for other axes")
-    return reduce.mean(x, (1, 2))
+        raise TypeError(f"{op}: x must be [N, H, W, C], got {aval_of(x)}; reduce other axes by mean or max")
+    return x
 
 
 def _check_pool(op: str, in_hw: Sequence[int], windows: Windows) -> None:
-    windows.check(op, in_hw)
+    check_pool(op, in_hw, windows)
     if windows.taps > MAX_TAPS:
         raise ValueError(f"{op}: the window must have at most {MAX_TAPS} taps, got {windows.size}; pool twice")
+
+
+def check_pool(op: str, in_hw: Sequence[int], windows: Windows) -> None:
+    """Refuse windows that do not fit, and those that may lie in the padding alone."""
+    windows.check(op, in_hw)
     if any(max(p) >= n for p, n in zip(windows.padding, windows.size, strict=True)):
         raise ValueError(
             f"{op}: padding must be less than the window, got {windows.padding} for {windows.size}; use pad"

@@ -48,6 +48,19 @@ def canonical_padding(
     return (sides[0], sides[1]), (sides[2], sides[3])
 
 
+def line_sides(op: str, padding: Any) -> Any:
+    """`padding` of sequences ("SAME", "VALID" or (before, behind)) as that of images of one line."""
+    if isinstance(padding, str) and padding in ("SAME", "VALID"):
+        return padding
+    try:
+        before, behind = map(int, padding)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f'{op}: padding must be "SAME", "VALID" or (before, behind) of ints, got {padding!r}'
+        ) from None
+    return (0, 0), (before, behind)
+
+
 def _same(size: int, span: int, stride: int) -> Pair:
     total = max(0, (-(-size // stride) - 1) * stride + span - size)
     return total // 2, total - total // 2

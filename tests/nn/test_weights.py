@@ -9,8 +9,11 @@ from lwps import nn
 from lwps.core import ShapedArray
 from lwps.nn.initial import he_normal, he_normal_out, uniform_in
 from lwps.ops import random
+from lwps.ops.conv import conv2d
+from lwps.ops.conv1d import conv1d, conv1d_transpose
+from lwps.ops.conv_transpose import conv2d_transpose
 
-from .layers import IMAGES, ROWS, normal
+from .layers import IMAGES, ROWS, SEQUENCES, normal
 
 
 def test_linear_is_xw_plus_b():
@@ -38,6 +41,11 @@ def test_params_have_the_shapes_of_the_docstrings():
     assert shapes(nn.linear(3, bias=False), ROWS) == {"w": (7, 3)}
     assert shapes(nn.conv2d(8, (3, 2)), IMAGES) == {"w": (3, 2, 3, 8), "b": (8,)}
     assert shapes(nn.conv2d(8, 5, bias=False), IMAGES) == {"w": (5, 5, 3, 8)}
+    assert shapes(nn.conv2d(6, 3, groups=3), IMAGES) == {"w": (3, 3, 1, 6), "b": (6,)}
+    assert shapes(nn.depthwise_conv2d((3, 2), multiplier=2), IMAGES) == {"w": (3, 2, 1, 6), "b": (6,)}
+    assert shapes(nn.conv2d_transpose(8, (3, 2), 2), IMAGES) == {"w": (3, 2, 3, 8), "b": (8,)}
+    assert shapes(nn.conv1d(8, 5), SEQUENCES) == {"w": (5, 2, 8), "b": (8,)}
+    assert shapes(nn.conv1d_transpose(6, 5, groups=2, bias=False), SEQUENCES) == {"w": (5, 1, 6)}
     assert shapes(nn.batch_norm(), IMAGES) == {"scale": (3,), "bias": (3,)}
 
 
@@ -63,3 +71,30 @@ def test_conv2d_begins_as_it_is_told():
     layer = nn.conv2d(2, 3, initial_weights=lambda key, shape: np.full(shape, 0.5, np.float32))
     params, _, _ = layer.init(random.key(0), IMAGES)
     assert (params["w"] == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("layer", "op"),
+    [
+        (nn.conv2d(6, 3, 2, 1, dilation=2, groups=3), lambda x, w: conv2d(x, w, 2, ((1, 1), (1, 1)), 2, 3)),
+        (nn.depthwise_conv2d(3, 2, 1, dilation=2), lambda x, w: conv2d(x, w, 2, ((1, 1), (1, 1)), 2, 3)),
+        (nn.conv2d_transpose(6, 3, 2, 1, dilation=2), lambda x, w: conv2d_transpose(x, w, 2, ((1, 1), (1, 1)), 2)),
+    ],
+)
+def test_layers_of_images_pass_their_settings_on(layer, op):
+    params, state, _ = layer.init(random.key(0), IMAGES)
+    x = normal(IMAGES)
+    np.testing.assert_array_equal(layer.apply(params, state, x, train=True)[0], op(x, params["w"]))
+
+
+@pytest.mark.parametrize(
+    ("layer", "op"),
+    [
+        (nn.conv1d(6, 3, 2, 1, dilation=2, groups=2), lambda x, w: conv1d(x, w, 2, (1, 1), 2, 2)),
+        (nn.conv1d_transpose(6, 3, 2, 1, dilation=2, groups=2), lambda x, w: conv1d_transpose(x, w, 2, (1, 1), 2, 2)),
+    ],
+)
+def test_layers_of_sequences_pass_their_settings_on(layer, op):
+    params, state, _ = layer.init(random.key(0), SEQUENCES)
+    x = normal(SEQUENCES)
+    np.testing.assert_array_equal(layer.apply(params, state, x, train=True)[0], op(x, params["w"]))

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+import lwps
 from lwps import tracing
 from lwps.core import ShapedArray, aval_of
-from lwps.ops.pool import global_avg_pool, max_pool, max_pool_p, max_pool_vjp_p
+from lwps.ops.pool import global_avg_pool, global_max_pool, max_pool, max_pool1d, max_pool_p, max_pool_vjp_p
 from lwps.ops.windows import Windows, canonical_padding
 from tests.ops.as_gpu import on_each_runner, run
 
@@ -165,6 +166,22 @@ def test_global_average_pool_is_the_mean_over_pixels():
     assert tracing.trace(global_avg_pool, x).outputs[0].aval == ShapedArray((3, 2), "float32")
 
 
+def test_global_max_pool_is_the_largest_pixel_and_its_gradient_goes_to_the_first():
+    x = np.zeros((1, 2, 3, 2), np.float32)
+    x[0, 0, 2, 0] = x[0, 1, 1, 0] = 5
+    np.testing.assert_array_equal(global_max_pool(x), [[5, 0]])
+    dx = lwps.grad(lambda x: global_max_pool(x).sum())(x)
+    assert np.argwhere(dx).tolist() == [[0, 0, 0, 1], [0, 0, 2, 0]]
+
+
+def test_sequences_are_images_of_one_line():
+    x = image_of((2, 9, 3), 0)
+    expected = max_pool(x[:, None], (1, 3), (1, 2), ((0, 0), (1, 2)))[:, 0]
+    np.testing.assert_array_equal(max_pool1d(x, 3, 2, (1, 2)), expected)
+    assert max_pool1d(x, 3).shape == (2, 3, 3)
+    assert max_pool1d(x, 3, 2, "SAME").shape == (2, 5, 3)
+
+
 X = ShapedArray((1, 20, 20, 2), "float32")
 
 
@@ -213,3 +230,11 @@ def test_the_ops_refuse_by_name():
         max_pool(np.ones((4, 4), np.float32), 2)
     with pytest.raises(TypeError, match=r"global_avg_pool: x must be \[N, H, W, C\], got float32\[4,4\]"):
         global_avg_pool(np.ones((4, 4), np.float32))
+    with pytest.raises(TypeError, match=r"global_max_pool: x must be \[N, H, W, C\], got float32\[4,4\]"):
+        global_max_pool(np.ones((4, 4), np.float32))
+    with pytest.raises(TypeError, match=r"max_pool1d: x must be \[N, T, C\], got float32\[4,4\]; use reshape"):
+        max_pool1d(np.ones((4, 4), np.float32), 2)
+    with pytest.raises(ValueError, match=r"max_pool1d: window must be an int of at least 1, got 0"):
+        max_pool1d(np.ones((1, 4, 4), np.float32), 0)
+    with pytest.raises(ValueError, match=r"max_pool1d: padding must be \"SAME\", \"VALID\" or \(before, behind\)"):
+        max_pool1d(np.ones((1, 4, 4), np.float32), 2, padding=((0, 0), (0, 0)))
