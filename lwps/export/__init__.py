@@ -13,6 +13,7 @@ from lwps.core import Eqn, Primitive, Program, ShapedArray
 from lwps.export.affine import fold_affine
 from lwps.export.arrays import ARRAYS
 from lwps.export.elementwise import ELEMENTWISE
+from lwps.export.functions import FUNCTIONS
 from lwps.export.graph import Emitter, Graph, NoForm
 from lwps.export.inference import Inference, infer
 from lwps.export.layers import LAYERS
@@ -21,12 +22,15 @@ from lwps.tree import paths
 
 __all__ = ["Emitter", "NoForm", "to_onnx"]
 
-BUILDERS: Mapping[Primitive, Callable[..., None]] = ELEMENTWISE | ARRAYS | PICKS | LAYERS
+BUILDERS: Mapping[Primitive, Callable[..., None]] = ELEMENTWISE | FUNCTIONS | ARRAYS | PICKS | LAYERS
 
 RANDOM = "random numbers"
-NO_FORM: Mapping[str, str] = {  # primitives that inference does not need, and what they are there for
+NO_FORM: Mapping[str, str] = {  # primitives that are refused, and why
     "batch_norm": "moments of the batch",
     "softmax_cross_entropy": "a loss",
+    "resize_transpose": "a gradient",
+    "arctan2": "no operator",
+    **dict.fromkeys(("left_shift", "right_shift"), "operators for unsigned numbers only"),
     **dict.fromkeys(("random_bits", "random_block", "bits_to_uniform", "bits_to_symmetric", "bits_to_range"), RANDOM),
     **dict.fromkeys(("tail_log", "normal_quantile"), RANDOM),
 }

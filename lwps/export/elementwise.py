@@ -8,6 +8,7 @@ import numpy as np
 from lwps.core import Eqn, Primitive, Var
 from lwps.export.graph import Axes, Emitter
 from lwps.export.inference import Shape
+from lwps.ops import activation, arithmetic, compare, power, rounding, trigonometry
 from lwps.ops import elementwise as ew
 
 Builder = Callable[..., None]  # (emitter, eqn, **params): params with what depends on the batch size as Dims
@@ -102,6 +103,21 @@ ELEMENTWISE: dict[Primitive, Builder] = {
     ew.rsqrt_p: _chain("Sqrt", "Reciprocal"),
     ew.tanh_p: _operator("Tanh"),
     ew.relu_p: _operator("Relu"),
+    activation.sigmoid_p: _operator("Sigmoid"),
+    activation.softplus_p: _operator("Softplus"),
+    activation.erf_p: _operator("Erf"),
+    arithmetic.absolute_p: _operator("Abs"),
+    arithmetic.sign_p: _operator("Sign"),
+    power.pow_p: _operator("Pow"),
+    rounding.floor_p: _operator("Floor"),
+    rounding.ceil_p: _operator("Ceil"),
+    rounding.rint_p: _operator("Round"),
+    trigonometry.sin_p: _operator("Sin"),
+    trigonometry.cos_p: _operator("Cos"),
+    trigonometry.tan_p: _operator("Tan"),
+    trigonometry.arcsin_p: _operator("Asin"),
+    trigonometry.arccos_p: _operator("Acos"),
+    trigonometry.arctan_p: _operator("Atan"),
     ew.equal_p: _operator("Equal"),
     ew.not_equal_p: _chain("Equal", "Not"),
     ew.less_p: _operator("Less"),
@@ -110,6 +126,7 @@ ELEMENTWISE: dict[Primitive, Builder] = {
     ew.greater_equal_p: _operator("GreaterOrEqual"),
     ew.logical_and_p: _operator("And"),
     ew.logical_or_p: _operator("Or"),
+    compare.logical_xor_p: _operator("Xor"),
     ew.logical_not_p: _operator("Not"),
     ew.where_p: _operator("Where"),
     ew.copy_p: _same,

@@ -10,7 +10,7 @@ from lwps.export.affine import is_per_channel
 from lwps.export.elementwise import Builder, aligned
 from lwps.export.graph import Axes, Emitter, NoForm
 from lwps.export.inference import Size
-from lwps.ops import conv, group_norm, layer_norm, matmul, pool, softmax
+from lwps.ops import conv, group_norm, layer_norm, matmul, pool, resize, softmax
 from lwps.ops.elementwise import add_p
 from lwps.ops.windows import Windows
 
@@ -136,11 +136,32 @@ def _group_norm(emit: Emitter, eqn: Eqn, *, groups: int, eps: float) -> None:
     emit.put(eqn.outs[0], emit.node("Add", emit.node("Mul", normal, scale), bias), form)
 
 
+def _resize(emit: Emitter, eqn: Eqn, *, size: Pair, method: str) -> None:
+    (x,) = eqn.ins
+    n, *before, channels = emit.shape(x)
+    name = emit.get(x, NCHW)
+    times = [m // old for old, m in zip(before, size, strict=True) if isinstance(old, int) and old and m % old == 0]
+    whole = len(times) == 2
+    if method == "nearest" and not whole:  # by places known exactly; an operator would compute them in floats
+        for axis, old, m in zip((2, 3), before, size, strict=True):
+            assert isinstance(old, int)
+            name = emit.node("Gather", name, emit.constant(resize.nearest_pixels(old, m), dtype=np.int64), axis=axis)
+        emit.put(eqn.outs[0], name, NCHW)
+        return
+    scales = emit.constant([1, 1, *times], dtype=np.float32) if whole else ""
+    sizes = () if whole else (emit.sizes((n, channels, *size)),)
+    how = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    if method == "nearest":
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    emit.put(eqn.outs[0], emit.node("Resize", name, "", scales, *sizes, **how), NCHW)
+
+
 LAYERS: dict[Primitive, Builder] = {
     conv.conv2d_p: _conv2d,
     conv.conv2d_input_vjp_p: _conv2d_input_vjp,
     matmul.matmul_p: _matmul,
     pool.max_pool_p: _max_pool,
+    resize.resize_p: _resize,
     group_norm.group_norm_p: _group_norm,
     layer_norm.layer_norm_p: _layer_norm,
     layer_norm.rms_norm_p: _rms_norm,

@@ -1,4 +1,4 @@
-"""Gathers, scatter-adds and boxes at integer indices, as ONNX operators."""
+"""Gathers and scatter-adds by integer indices, orders, and boxes at computed places, as ONNX operators."""
 
 import math
 
@@ -8,7 +8,7 @@ from lwps.core import Eqn, Primitive, Var
 from lwps.export.elementwise import Builder
 from lwps.export.graph import Emitter, NoForm
 from lwps.export.inference import Dim, Shape, Size
-from lwps.ops import dynamic, gather, scatter
+from lwps.ops import dynamic, gather, scatter, sort
 
 
 def _take(emit: Emitter, eqn: Eqn, *, axis: int, fill: float) -> None:
@@ -80,6 +80,26 @@ def _add_up(emit: Emitter, eqn: Eqn, x: str, places: str, shape: Shape, axis: in
     emit.put(eqn.outs[0], emit.node("Slice", sums, *limits))
 
 
+# --- orders -------------------------------------------------------------------------------------------------
+
+
+def _argsort(emit: Emitter, eqn: Eqn, *, axis: int, descending: bool) -> None:
+    _first(emit, eqn, axis, emit.shape(eqn.ins[0])[axis], largest=int(descending))
+
+
+def _top_k(emit: Emitter, eqn: Eqn, *, axis: int, k: int) -> None:
+    _first(emit, eqn, axis, k, largest=1)
+
+
+def _first(emit: Emitter, eqn: Eqn, axis: int, count: Size, largest: int) -> None:
+    """The indices of the first elements in order; of equal ones TopK has the lower index first, as lwps."""
+    (x,) = eqn.ins
+    form = emit.form(x)
+    ins = emit.get(x, form), emit.sizes([count])
+    _, places = emit.nodes_of("TopK", 2, *ins, axis=form.index(axis), largest=largest, sorted=1)
+    emit.put(eqn.outs[0], emit.node("Cast", places, to=np.dtype(np.int32)), form)
+
+
 # --- boxes at places that the model computes ----------------------------------------------------------------
 
 
@@ -114,6 +134,8 @@ def _dynamic_update_slice(emit: Emitter, eqn: Eqn) -> None:
 PICKS: dict[Primitive, Builder] = {
     dynamic.dynamic_slice_p: _dynamic_slice,
     dynamic.dynamic_update_slice_p: _dynamic_update_slice,
+    sort.argsort_p: _argsort,
+    sort.top_k_p: _top_k,
     gather.take_p: _take,
     gather.take_along_axis_p: _take_along_axis,
     scatter.scatter_add_p: _scatter_add,

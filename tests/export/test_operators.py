@@ -7,13 +7,33 @@ from hypothesis import strategies as st
 
 import lwps
 import lwps.numpy as lnp
-from lwps.ops import conv, dynamic, elementwise, group_norm, layer_norm, pool, scatter, shape, softmax
+from lwps.ops import (
+    activation,
+    conv,
+    dynamic,
+    elementwise,
+    group_norm,
+    layer_norm,
+    pool,
+    resize,
+    scatter,
+    shape,
+    softmax,
+    sort,
+)  # fmt: skip
 from lwps.ops.concatenate import concatenate
 from lwps.ops.matmul import matmul_p
 from tests.export.agreement import agrees, exported, images, normals, operators, run
 
-UNARY = [lnp.exp, lnp.sqrt, lnp.log, elementwise.rsqrt, lnp.tanh, elementwise.relu, elementwise.neg, lnp.abs]
-BINARY = [lnp.add, lnp.subtract, lnp.multiply, lnp.divide, lnp.maximum, lnp.minimum]
+UNARY = [
+    lnp.exp, lnp.sqrt, lnp.log, lnp.expm1, lnp.log1p, lnp.log2, elementwise.rsqrt, lnp.tanh, lnp.sin, lnp.cos, lnp.tan,
+    elementwise.relu, elementwise.neg, lnp.abs, lnp.floor, lnp.ceil, lnp.rint, lnp.trunc, lnp.sign, activation.erf,
+    activation.sigmoid, activation.silu, activation.softplus, activation.gelu, activation.leaky_relu, activation.elu,
+]  # fmt: skip
+BINARY = [
+    lnp.add, lnp.subtract, lnp.multiply, lnp.divide, lnp.maximum, lnp.minimum, lnp.remainder, lnp.floor_divide,
+    lnp.logaddexp,
+]  # fmt: skip
 COMPARISONS = [
     elementwise.equal,
     elementwise.not_equal,
@@ -29,6 +49,21 @@ by_name = {"ids": lambda fn: fn.__name__}
 @pytest.mark.parametrize("fn", UNARY, **by_name)
 def test_functions_of_floats(fn):
     agrees(lambda x: fn(x), np.abs(images()) + 0.1)
+    if fn not in (lnp.sqrt, lnp.log, lnp.log1p, lnp.log2, elementwise.rsqrt):
+        agrees(lambda x: fn(x), 3 * images())
+
+
+def test_functions_of_other_ranges():
+    x = np.linspace(-1, 1, 8, dtype=np.float32)
+    agrees(lambda x: (lnp.arcsin(x), lnp.arccos(x), lnp.arctan(x), activation.gelu(x, approximate=False)), x)
+    agrees(lambda x: (x**2, x**-3, lnp.clip(x, -0.5, 0.2), lnp.power(lnp.abs(x), 0.3)), x)
+    agrees(lambda x, y: lnp.clip(x, y, 2.0), images(), normals(4))
+
+
+def test_integers():
+    x, y = np.int32([7, -7, 8, -8, 0]), np.int32([3, 3, -3, -5, 2])
+    agrees(lambda x, y: (x // y, x % y, x**2, lnp.abs(x), lnp.sign(x), x & y, x | y, x ^ y, ~x), x, y)
+    agrees(lambda x, y: ((x > 0) ^ (y > 0), (x > 0) & (y > 0), ~(x > 0)), x, y)
 
 
 @pytest.mark.parametrize("fn", BINARY, **by_name)
@@ -161,6 +196,14 @@ def test_orders_of_elements():
     agrees(lambda x: lnp.roll(lnp.flip(pool.max_pool(x, 2), (0, 2)), 1, 2), images(), dynamic=True)
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+def test_orders(axis):
+    x = np.round(normals(4, 9))  # equal elements stay in order
+    agrees(lambda x: (lnp.argsort(x, axis), sort.argsort(x, axis, descending=True), lnp.sort(x, axis)), x)
+    agrees(lambda x: sort.top_k(x, 3, axis), x)
+    agrees(lambda x: sort.top_k(pool.max_pool(x, 1), 2), images(), dynamic=True)
+
+
 def test_one_hot():
     agrees(lambda i: lwps.one_hot(i, 4), np.int32([0, 3, -1, 4]))
 
@@ -242,6 +285,20 @@ def test_a_matrix_product_with_a_shift_is_one_operator():
 @given(window=st.tuples(st.integers(1, 4), st.integers(1, 4)), strides=st.tuples(st.integers(1, 3), st.integers(1, 3)))
 def test_pools(window, strides):
     agrees(lambda x: pool.max_pool(x, window, strides, "SAME"), images(2, 7, 3))
+
+
+@few
+@given(size=st.tuples(st.integers(1, 21), st.integers(1, 21)), method=st.sampled_from(["nearest", "bilinear"]))
+def test_images_in_another_size(size, method):
+    fn = lambda x: resize.resize(x, (x.shape[0], *size, 4), method)
+    agrees(fn, images(2, 7), rtol=1e-4, atol=1e-4)
+    agrees(fn, images(3, 7), dynamic=True, rtol=1e-4, atol=1e-4)
+
+
+def test_images_in_twice_the_size_are_one_operator():
+    fn = lambda w, x: conv.conv2d(resize.resize(conv.conv2d(x, w), (x.shape[0], 16, 16, 4), "nearest"), w)
+    model = agrees(fn, images(), weights=(normals(1, 1, 4, 4),), dynamic=True, rtol=1e-3, atol=1e-4)
+    assert operators(model) == {"Transpose": 2, "Conv": 2, "Resize": 1}
 
 
 def test_the_mean_of_an_image_is_one_operator():
