@@ -129,6 +129,20 @@ ON_X = [
     lambda np, x: np.split(x, 2, axis=1)[1],
     lambda np, x: np.array_split(x, 3, axis=1)[0],
     lambda np, x: np.diff(x),
+    lambda np, x: np.meshgrid(x[0], x[1])[1],
+    lambda np, x: np.meshgrid(x[0], x[1], x[0], indexing="ij")[0],
+    lambda np, x: np.moveaxis(np.reshape(x, (1, 2, 4)), (0, 2), (-1, 0)),
+    lambda np, x: np.einsum("ij,kj->ik", x, x),
+    lambda np, x: np.tensordot(x, x, 2),
+    lambda np, x: np.dot(x, x.T),
+    lambda np, x: np.inner(x, x),
+    lambda np, x: np.outer(x, x),
+    lambda np, x: np.vdot(x, x),
+    lambda np, x: np.tril(x, -1),
+    lambda np, x: np.triu(x),
+    lambda np, x: np.diag(x[0]),
+    lambda np, x: np.diagonal(x, 1),
+    lambda np, x: np.trace(x),
     lambda np, x: np.sort(x),
     lambda np, x: np.sort(x, axis=None),
     lambda np, x: np.argsort(x, axis=0),
@@ -194,7 +208,11 @@ def test_arrays_from_nothing():
     assert lnp.full((2,), 7, lnp.uint8).tolist() == [7, 7]
     assert (lnp.arange(4).tolist(), lnp.arange(4).dtype) == ([0, 1, 2, 3], np.int32)
     assert lnp.arange(1, 2, 0.25).dtype == np.float32
-    assert lnp.eye(2).tolist() == [[1, 0], [0, 1]]
+    assert lnp.eye(2).tolist() == lnp.identity(2).tolist() == [[1, 0], [0, 1]]
+    assert lnp.eye(2, 3, 1, "int32").tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert lnp.tri(2, 3, 1).tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert (lnp.linspace(0, 1, 3).tolist(), lnp.linspace(0, 1, 3).dtype) == ([0, 0.5, 1], np.float32)
+    assert lnp.linspace(0, 1, 2, endpoint=False).tolist() == [0, 0.5]
     assert lnp.asarray([1, 2]).dtype == np.int32
     assert lnp.array([1.5, 2]).dtype == np.float32
     assert lnp.asarray([1, 2], "float64").dtype == np.float64
@@ -223,7 +241,7 @@ def test_nothing_to_concatenate_is_refused():
         ("random", "use lwps.random, whose functions take a key"),
         ("linalg", "use lwps.ops.statistics.norm for norms, matmul for products"),
         ("nonzero", "use where"),
-        ("einsum", "use matmul"),
+        ("kron", "use einsum"),
         ("float16", "use float32"),
         ("int64", "use int32"),
         ("sigmoid", "NumPy has no such name; use lwps.ops.elementwise.sigmoid"),
@@ -237,3 +255,16 @@ def test_where_a_name_alike_would_mislead_the_message_says_what_to_use(name, ins
 
 def test_what_is_there_is_not_called_missing():
     assert not set(missing.INSTEAD) & set(lnp.__all__)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: lnp.meshgrid(X[0], indexing="yx"), "meshgrid: indexing must be 'xy' or 'ij', got 'yx'"),
+        (lambda: lnp.moveaxis(X, (0, 1), 0), "moveaxis: there must be as many sources as destinations"),
+        (lambda: lnp.moveaxis(X, 2, 0), "moveaxis: axes must be different ones of 2"),
+    ],
+)
+def test_refusals_of_shapes_say_what_must_hold(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

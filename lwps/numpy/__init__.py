@@ -7,11 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from lwps.numpy.creation import arange, asarray, eye, full_like, ones, ones_like, zeros
+from lwps.numpy.creation import (
+    arange,
+    asarray,
+    eye,
+    full_like,
+    identity,
+    linspace,
+    ones,
+    ones_like,
+    tri,
+    zeros,
+)
 from lwps.numpy.elementwise import allclose, clip, deg2rad, isclose, nan_to_num, positive, rad2deg, round
 from lwps.numpy.missing import refusal
 from lwps.numpy.reductions import all, any, argmin, max, mean, min, std, sum, var
-from lwps.numpy.shapes import broadcast_to, concatenate, hstack, moveaxis, pad, ravel, stack, swapaxes, vstack
+from lwps.numpy.shapes import broadcast_to, concatenate, hstack, meshgrid, moveaxis, pad, ravel, stack, swapaxes, vstack
+from lwps.ops.einsum import dot, einsum, inner, outer, tensordot, vdot
 from lwps.ops.elementwise import (
     absolute,
     add,
@@ -85,6 +97,7 @@ from lwps.ops.repeat import repeat, tile
 from lwps.ops.shape import expand_dims, reshape, squeeze, transpose
 from lwps.ops.sort import argsort, sort
 from lwps.ops.split import array_split, diff, split
+from lwps.ops.triangle import diag, diagonal, trace, tril, triu
 
 __all__ = [
     "abs",
@@ -120,10 +133,14 @@ __all__ = [
     "cosh",
     "deg2rad",
     "degrees",
+    "diag",
+    "diagonal",
     "diff",
     "divide",
     "divmod",
+    "dot",
     "e",
+    "einsum",
     "equal",
     "exp",
     "exp2",
@@ -144,7 +161,9 @@ __all__ = [
     "greater",
     "greater_equal",
     "hstack",
+    "identity",
     "inf",
+    "inner",
     "int32",
     "invert",
     "isclose",
@@ -154,6 +173,7 @@ __all__ = [
     "left_shift",
     "less",
     "less_equal",
+    "linspace",
     "log",
     "log1p",
     "log2",
@@ -167,6 +187,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "meshgrid",
     "min",
     "minimum",
     "mod",
@@ -179,6 +200,7 @@ __all__ = [
     "not_equal",
     "ones",
     "ones_like",
+    "outer",
     "pad",
     "pi",
     "positive",
@@ -211,13 +233,19 @@ __all__ = [
     "take_along_axis",
     "tan",
     "tanh",
+    "tensordot",
     "tile",
+    "trace",
     "transpose",
+    "tri",
+    "tril",
+    "triu",
     "true_divide",
     "trunc",
     "uint8",
     "uint32",
     "var",
+    "vdot",
     "vstack",
     "where",
     "zeros",

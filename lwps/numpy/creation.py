@@ -41,9 +41,24 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any 
     return found.astype(dtype or ("float32" if found.dtype.kind == "f" else "int32"))
 
 
-def eye(N: int, dtype: Any = "float32") -> np.ndarray:
+def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Any = "float32") -> np.ndarray:
+    """`num` known numbers, evenly spaced from `start` to `stop`; without `endpoint` up to before it."""
+    return np.linspace(start, stop, num, endpoint, dtype=dtype)
+
+
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = "float32") -> np.ndarray:
+    """Ones on diagonal `k` of N rows of M (by default N) elements, zeros elsewhere."""
+    return np.eye(N, M, k, dtype)
+
+
+def identity(n: int, dtype: Any = "float32") -> np.ndarray:
     """The identity matrix."""
-    return np.eye(N, dtype=dtype)
+    return np.eye(n, dtype=dtype)
+
+
+def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = "float32") -> np.ndarray:
+    """Ones on diagonal `k` and below of N rows of M (by default N) elements, zeros above."""
+    return np.tri(N, M, k, dtype)
 
 
 def asarray(a: Any, dtype: Any = None) -> Any:

@@ -7,7 +7,6 @@ from lwps.ops import elementwise
 
 _PURE = "where, lwps.numpy.take or a new array; arrays never change"
 _SIZED = "where(condition, x, 0), or NumPy on known arrays; shapes cannot depend on values"
-_PRODUCT = "matmul, with reshape and transpose"
 _KNOWN = "NumPy on known arrays"
 _SORT = "sort and an index"
 _INT = "int32, or uint32"
@@ -20,8 +19,7 @@ INSTEAD = {
     "polynomial": _KNOWN,
     **dict.fromkeys(("nonzero", "flatnonzero", "argwhere", "unique", "extract", "compress", "delete"), _SIZED),
     **dict.fromkeys(("put", "place", "copyto", "put_along_axis", "fill_diagonal", "putmask"), _PURE),
-    **dict.fromkeys(("dot", "inner", "tensordot", "einsum", "kron", "vdot"), _PRODUCT),
-    "outer": "multiply(a[:, None], b)",
+    "kron": "einsum, with reshape",
     "cross": "products of slices",
     "convolve": "lwps.ops.conv.conv2d",
     "correlate": "lwps.ops.conv.conv2d",
@@ -30,13 +28,6 @@ INSTEAD = {
     "vectorize": "functions of whole arrays",
     "apply_along_axis": "functions of whole arrays with an axis",
     "frompyfunc": "lwps.core.Primitive",
-    "meshgrid": "x[:, None] and y[None, :]; operands broadcast",
-    "identity": "eye",
-    "diag": "where(eye(n), x, 0)",
-    "diagonal": "sum(where(eye(n), x, 0), axis=-1)",
-    "trace": "sum(where(eye(n), x, 0))",
-    "tril": "where(known_mask, x, 0)",
-    "triu": "where(known_mask, x, 0)",
     "fmod": "x - trunc(x / y) * y",
     "hypot": "sqrt(x * x + y * y)",
     "cbrt": "sign(x) * power(absolute(x), 1 / 3)",

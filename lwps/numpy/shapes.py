@@ -29,11 +29,16 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
     return transpose(a, order)
 
 
-def moveaxis(a: Any, source: int, destination: int) -> Any:
-    """`a` with one axis moved to another place, the others in order."""
-    order = list(range(aval_of(a).ndim))
-    axis = order.pop(source)
-    order.insert(destination % aval_of(a).ndim, axis)
+def moveaxis(a: Any, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """`a` with one axis or several moved to other places, the others in order."""
+    ndim = aval_of(a).ndim
+    pairs = [(x,) if isinstance(x, int) else tuple(x) for x in (source, destination)]
+    if len(pairs[0]) != len(pairs[1]):
+        raise ValueError(f"moveaxis: there must be as many sources as destinations, got {source} and {destination}")
+    sources, destinations = (shape.positions("moveaxis", axes, ndim) for axes in pairs)
+    order = [k for k in range(ndim) if k not in sources]
+    for to, axis in sorted(zip(destinations, sources, strict=True)):
+        order.insert(to, axis)
     return transpose(a, order)
 
 
@@ -59,6 +64,24 @@ def hstack(tup: Sequence[Any]) -> Any:
     """The arrays beside one another: vectors along their only axis, others along the second."""
     arrays = [reshape(a, -1) if np.ndim(a) == 0 else a for a in tup]
     return concatenate(arrays, 0 if arrays and np.ndim(arrays[0]) == 1 else 1)
+
+
+def meshgrid(*xi: Any, indexing: str = "xy") -> list[Any]:
+    """The vectors `xi` as axes of grids: each element of `xi[k]` wherever that is its coordinate.
+
+    With indexing "ij" vector k lies along axis k; with "xy" the first two axes are the other way round.
+    """
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing must be 'xy' or 'ij', got {indexing!r}")
+    vectors = [ravel(x) for x in xi]
+    axes = list(range(len(xi)))
+    if indexing == "xy" and len(xi) > 1:
+        axes[:2] = 1, 0
+    grid = [vectors[k].shape[0] for k in axes]
+    lines = [
+        reshape(x, [-1 if k == axis else 1 for k in range(len(xi))]) for x, axis in zip(vectors, axes, strict=True)
+    ]
+    return [elementwise.broadcast_to(line, grid) for line in lines]
 
 
 def pad(array: Any, pad_width: Any, constant_values: float = 0) -> Any:
