@@ -20,7 +20,8 @@ class Blas:
 def blas() -> Blas:
     """What NumPy is linked with, as threadpoolctl finds it in this process, else as NumPy was built."""
     if threadpoolctl is not None:
-        for found in threadpoolctl.threadpool_info():
+        libraries = sorted(threadpoolctl.threadpool_info(), key=lambda row: "numpy" not in row["filepath"])
+        for found in libraries:  # NumPy's own before that of SciPy, which may be loaded or not
             if found["user_api"] == "blas":
                 version = found["version"] or "of unknown version"
                 return Blas(f"{found['internal_api']} {version}", found["num_threads"])

@@ -152,6 +152,11 @@ def read(path: str | os.PathLike[str], like: Any = None) -> Saved:
     return Saved(_as(path, like, leaves(content["structure"], arrays)), content["metadata"])
 
 
+def check(path: Path) -> None:
+    """Raise CheckpointError unless every byte of a file is as `save` wrote it."""
+    _arrays(path, _content(path)["crc32"])
+
+
 def _content(path: Path) -> dict[str, Any]:
     """What `save` put into the header, known to be whole."""
     own = _header_of(path).get(RESERVED, {})
