@@ -10,10 +10,12 @@ from lwps.optim.rmsprop import rmsprop, scale_by_rms
 from lwps.optim.scale import add_decayed_weights, scale, scale_by_learning_rate, scale_by_schedule
 from lwps.optim.schedules import (
     constant_schedule,
+    cosine_decay_schedule,
     exponential_decay,
     join_schedules,
     linear_schedule,
     piecewise_constant_schedule,
+    warmup_cosine_decay_schedule,
 )
 from lwps.optim.sgd import accumulate, sgd
 from lwps.optim.update import Optimizer, Schedule, apply_updates
@@ -31,6 +33,7 @@ __all__ = [
     "clip",
     "clip_by_global_norm",
     "constant_schedule",
+    "cosine_decay_schedule",
     "ema",
     "exponential_decay",
     "global_norm",
@@ -48,4 +51,5 @@ __all__ = [
     "scale_by_schedule",
     "set_to_zero",
     "sgd",
+    "warmup_cosine_decay_schedule",
 ]

@@ -4,15 +4,15 @@ import functools
 from typing import Any
 
 from lwps import tracing, tree
-from lwps.ops import reduce
-from lwps.ops.elementwise import add, div, full, maximum, minimum, mul, sqrt, square
+from lwps.ops import elementwise, reduce
+from lwps.ops.elementwise import add, div, full, maximum, mul, sqrt, square
 from lwps.optim.update import Optimizer, check_at_least_0, each_leaf, like, stateless
 
 
 def clip(max_delta: float) -> Optimizer:
     """The stage that brings every element between -max_delta and max_delta."""
     check_at_least_0("clip", max_delta=max_delta)
-    return stateless(lambda p, g: maximum(minimum(g, max_delta), -max_delta))
+    return stateless(lambda p, g: elementwise.clip(g, -max_delta, max_delta))
 
 
 def clip_by_global_norm(max_norm: float) -> Optimizer:

@@ -1,11 +1,28 @@
-"""Losses: functions of ops from predictions and what they should be."""
+"""Losses: functions of ops from predictions and what they should be, by optax's names; most have no mean taken yet."""
 
 import math
 from typing import Any
 
 from lwps.core import aval_of
 from lwps.ops import cross_entropy, reduce
-from lwps.ops.elementwise import add, equal, logical_and, mul, neg, square, sub, where
+from lwps.ops.elementwise import (
+    absolute,
+    add,
+    div,
+    equal,
+    log,
+    logical_and,
+    minimum,
+    mul,
+    neg,
+    relu,
+    rsqrt,
+    softplus,
+    square,
+    stop_gradient,
+    sub,
+    where,
+)
 from lwps.ops.softmax import log_softmax
 
 
@@ -54,11 +71,105 @@ def _check_smoothing(op: str, alpha: float) -> None:
         raise ValueError(f"{op}: smoothing must be from 0 to 1, got {alpha}")
 
 
+# --- classes that do not exclude one another ---------------------------------------------------------
+
+
+def sigmoid_binary_cross_entropy(logits: Any, labels: Any) -> Any:
+    """-labels log(sigmoid(logits)) - (1 - labels) log(1 - sigmoid(logits)), elementwise.
+
+    `labels` are 0 or 1, or probabilities between, as floats of the shape of `logits`.
+    """
+    _check_alike("sigmoid_binary_cross_entropy", logits=logits, labels=labels)
+    return add(mul(labels, softplus(neg(logits))), mul(sub(1, labels), softplus(logits)))
+
+
+def hinge_loss(predictor_outputs: Any, targets: Any) -> Any:
+    """max(0, 1 - targets predictor_outputs), elementwise; `targets` are -1 or 1."""
+    _check_alike("hinge_loss", predictor_outputs=predictor_outputs, targets=targets)
+    return relu(sub(1, mul(targets, predictor_outputs)))
+
+
+def kl_divergence(log_predictions: Any, targets: Any, axis: int = -1) -> Any:
+    """sum(targets (log(targets) - log_predictions)) along `axis`: how far probabilities are from the targets.
+
+    `log_predictions` as from `log_softmax`. What has the target 0 adds nothing, also where its prediction is -inf.
+    """
+    _check_alike("kl_divergence", log_predictions=log_predictions, targets=targets)
+    nothing = equal(targets, 0)
+    distance = sub(log(where(nothing, 1.0, targets)), where(nothing, 0.0, log_predictions))
+    return reduce.sum(mul(targets, distance), axis)
+
+
+# --- numbers -----------------------------------------------------------------------------------------
+
+
+def squared_error(predictions: Any, targets: Any) -> Any:
+    """(predictions - targets)^2, elementwise."""
+    return square(_errors("squared_error", predictions, targets))
+
+
+def l2_loss(predictions: Any, targets: Any) -> Any:
+    """Half of (predictions - targets)^2, elementwise: its slope is the error itself."""
+    return mul(square(_errors("l2_loss", predictions, targets)), 0.5)
+
+
+def l1_loss(predictions: Any, targets: Any) -> Any:
+    """|predictions - targets|, elementwise."""
+    return absolute(_errors("l1_loss", predictions, targets))
+
+
+def huber_loss(predictions: Any, targets: Any, delta: float = 1.0) -> Any:
+    """Half the square of the error up to `delta`, then straight on with the slope `delta`, elementwise.
+
+    (Huber, "Robust estimation of a location parameter", 1964.)
+    """
+    if not delta > 0:
+        raise ValueError(f"huber_loss: delta must be above 0, got {delta}")
+    error = absolute(_errors("huber_loss", predictions, targets))
+    near = minimum(error, delta)
+    return add(mul(square(near), 0.5), mul(sub(error, near), delta))
+
+
 def mean_squared_error(predictions: Any, targets: Any) -> Any:
     """The mean of (predictions - targets)^2 over all elements, 0-d; both of one shape."""
-    got = aval_of(predictions), aval_of(targets)
-    if got[0].shape != got[1].shape:
-        raise TypeError(
-            f"mean_squared_error: predictions and targets must have one shape, got {got[0]} and {got[1]}; reshape one"
-        )
-    return reduce.mean(square(sub(predictions, targets)))
+    return reduce.mean(square(_errors("mean_squared_error", predictions, targets)))
+
+
+# --- directions ---------------------------------------------------------------------------------------
+
+
+def cosine_similarity(predictions: Any, targets: Any, axis: int = -1) -> Any:
+    """The cosine of the angle between vectors along `axis`: -1 to 1. A vector of zeros has 0 to any other."""
+    _check_alike("cosine_similarity", predictions=predictions, targets=targets)
+    return reduce.sum(mul(_unit(predictions, axis), _unit(targets, axis)), axis)
+
+
+def cosine_distance(predictions: Any, targets: Any, axis: int = -1) -> Any:
+    """1 - `cosine_similarity`."""
+    _check_alike("cosine_distance", predictions=predictions, targets=targets)
+    return sub(1, cosine_similarity(predictions, targets, axis))
+
+
+def _unit(x: Any, axis: int) -> Any:
+    """Vectors brought to length 1; those of zeros stay.
+
+    First their largest element is brought to 1, so that no square over- or underflows. The direction does not change
+    with the length, so that first factor has no gradient of its own.
+    """
+    top = stop_gradient(reduce.max(absolute(x), axis, keepdims=True))
+    none = equal(top, 0)
+    x = div(x, where(none, 1.0, top))
+    squares = reduce.sum(square(x), axis, keepdims=True)
+    return mul(x, rsqrt(where(none, 1.0, squares)))
+
+
+def _errors(op: str, predictions: Any, targets: Any) -> Any:
+    _check_alike(op, predictions=predictions, targets=targets)
+    return sub(predictions, targets)
+
+
+def _check_alike(op: str, **arrays: Any) -> None:
+    """Refuse shapes that differ: where they would broadcast, a loss would be silently another."""
+    (a, x), (b, y) = arrays.items()
+    if aval_of(x).shape != aval_of(y).shape:
+        raise TypeError(f"{op}: {a} and {b} must have one shape, got {aval_of(x)} and {aval_of(y)}; reshape one")

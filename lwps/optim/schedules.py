@@ -13,12 +13,15 @@ from lwps.ops.elementwise import (
     astype,
     div,
     exp,
+    floor,
     full,
     greater_equal,
     less,
     maximum,
     minimum,
     mul,
+    sin,
+    square,
     sub,
     where,
 )
@@ -41,6 +44,37 @@ def linear_schedule(init_value: float, end_value: float, transition_steps: int, 
     return schedule
 
 
+def cosine_decay_schedule(init_value: float, decay_steps: int, alpha: float = 0.0) -> Schedule:
+    """From `init_value` to `alpha init_value` along half a cosine (Loshchilov, Hutter, "SGDR", ICLR 2017)."""
+    _check("cosine_decay_schedule", decay_steps=decay_steps)
+
+    def schedule(count: Any) -> Any:
+        left = sub(1, _way(count, 0, decay_steps))
+        share = square(sin(mul(left, math.pi / 2)))  # (1 + cos(pi way)) / 2, without its cancellation near the end
+        return mul(add(mul(share, 1 - alpha), alpha), init_value)
+
+    return schedule
+
+
+def warmup_cosine_decay_schedule(
+    init_value: float, peak_value: float, warmup_steps: int, decay_steps: int, end_value: float = 0.0
+) -> Schedule:
+    """From `init_value` evenly to `peak_value` in `warmup_steps`, then along half a cosine to `end_value`.
+
+    `decay_steps` counts all steps, those of the warm-up included.
+    """
+    if not 0 <= warmup_steps < decay_steps:
+        raise ValueError(
+            f"warmup_cosine_decay_schedule: warmup_steps must be from 0 to below the {decay_steps} decay_steps,"
+            f" got {warmup_steps}"
+        )
+    alpha = end_value / peak_value if peak_value else 0.0
+    decay = cosine_decay_schedule(peak_value, decay_steps - warmup_steps, alpha)
+    if warmup_steps == 0:
+        return decay
+    return join_schedules([linear_schedule(init_value, peak_value, warmup_steps), decay], [warmup_steps])
+
+
 def exponential_decay(
     init_value: float,
     transition_steps: int,
@@ -61,7 +95,7 @@ def exponential_decay(
     def schedule(count: Any) -> Any:
         n = div(maximum(sub(_number(count), transition_begin), 0), transition_steps)
         if staircase:
-            n = astype(astype(n, "int32"), "float32")
+            n = floor(n)
         value = mul(exp(mul(n, math.log(decay_rate))), init_value)
         if end_value is None:
             return value

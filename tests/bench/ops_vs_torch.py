@@ -89,10 +89,10 @@ which exits with 1 where an op is wrong, or where a public name is neither compa
 The truth is PyTorch in float64 at the same float32 inputs. Errors are counted in units, for each element by itself:
 half an ulp of the result, plus what the result moves by when every input is moved by half an ulp (the largest move
 of {nudges}). So an op that rounds at its beginning and its end has errors of about one unit, and a problem that is
-sensitive to its inputs is not held against an op. To the unit of a gradient half an ulp of the array's mean size is
-added. Elementwise ops may err by {elementwise:.0f} units, others by {sums:.0f} (a sum of n terms one after the
-other may need the root of n), or by twice what PyTorch's own float32 needs in the same cases; its errors are in the
-last two columns. Integers and truth values must be equal.
+sensitive to its inputs is not held against an op. To the unit of gradients, and of all but elementwise ops, half an
+ulp of the array's mean size is added. Elementwise ops may err by {elementwise:.0f} units, others by {sums:.0f} (a
+sum of n terms one after the other may need the root of n), or by twice what PyTorch's own float32 needs in the same
+cases; its errors are in the last two columns. Integers and truth values must be equal.
 
 Columns: the processors that run the whole op (`cpu` is NumPy on the host, `cl-cpu` an OpenCL CPU device; float64
 runs on the host only); the dtypes of its first argument; how many cases were run on all processors; largest errors

@@ -15,9 +15,19 @@ def way(n, begin, steps):
     return min(max((n - begin) / steps, 0), 1)
 
 
+def half_cosine(n, steps):
+    return (1 + math.cos(math.pi * way(n, 0, steps))) / 2
+
+
 SCHEDULES = {
     "constant": (optim.constant_schedule(0.3), lambda n: 0.3),
     "linear": (optim.linear_schedule(0.1, 1.1, 10, 2), lambda n: 0.1 + way(n, 2, 10)),
+    "cosine": (optim.cosine_decay_schedule(0.5, 30, 0.1), lambda n: 0.5 * (0.9 * half_cosine(n, 30) + 0.1)),
+    "warm-up": (
+        optim.warmup_cosine_decay_schedule(0.2, 1.0, 10, 30, 0.1),
+        lambda n: 0.2 + 0.08 * n if n < 10 else 0.9 * half_cosine(n - 10, 20) + 0.1,
+    ),
+    "no warm-up": (optim.warmup_cosine_decay_schedule(0.2, 1.0, 0, 30), lambda n: half_cosine(n, 30)),
     "exponential": (optim.exponential_decay(0.5, 10, 0.8), lambda n: 0.5 * 0.8 ** (n / 10)),
     "exponential, from 5": (optim.exponential_decay(2, 7, 0.5, 5), lambda n: 2 * 0.5 ** (max(n - 5, 0) / 7)),
     "staircase": (optim.exponential_decay(0.5, 10, 0.1, staircase=True), lambda n: 0.5 * 0.1 ** (n // 10)),
@@ -54,6 +64,11 @@ def test_a_schedule_is_its_formula(schedule, formula):
     ("make", "message"),
     [
         (lambda: optim.linear_schedule(0, 1, 0), "linear_schedule: transition_steps must be at least 1, got 0"),
+        (lambda: optim.cosine_decay_schedule(1, 0), "cosine_decay_schedule: decay_steps must be at least 1, got 0"),
+        (
+            lambda: optim.warmup_cosine_decay_schedule(0, 1, 5, 5),
+            "warmup_cosine_decay_schedule: warmup_steps must be from 0 to below the 5 decay_steps, got 5",
+        ),
         (lambda: optim.exponential_decay(1, 0, 0.5), "exponential_decay: transition_steps must be at least 1, got 0"),
         (lambda: optim.exponential_decay(1, 1, 0), "exponential_decay: decay_rate must be above 0, got 0"),
         (

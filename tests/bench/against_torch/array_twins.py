@@ -123,7 +123,7 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
     "average": lambda f: reduced(f, torch.mean),
     "median": lambda f: along(f, flat(lambda x, a: torch.quantile(x, 0.5, a))),
     "sort": lambda f: along(f, flat(lambda x, a: torch.sort(x, a)[0])),
-    "argsort": lambda f: along(f, flat(lambda x, a: torch.argsort(x, a, stable=True)), with_ties),
+    "argsort": lambda f: along(f, flat(lambda x, a: torch.argsort(x, dim=a, stable=True)), with_ties),
     # matrices
     "matmul": lambda f: products(f, torch.matmul),
     "dot": lambda f: [

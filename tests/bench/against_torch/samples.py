@@ -71,11 +71,11 @@ def distinct(shape: Shape) -> Draw:
     return lambda rng: np.asarray(rng.permutation(int(np.prod(shape))).reshape(shape) - 3.5, np.float32)
 
 
-def rows_of_shares(shape: Shape) -> Draw:
-    """Weights of classes along the last axis that add up to 1; some are 0."""
+def rows_of_shares(shape: Shape, least: float = 0.0) -> Draw:
+    """Weights of classes along the last axis that add up to 1; some are 0, or the least one."""
 
     def draw(rng: np.random.Generator) -> np.ndarray:
-        w = rng.random(shape) * (rng.random(shape) < 0.8)
+        w = rng.random(shape) * (rng.random(shape) < 0.8) + least
         w[..., 0] += 0.1
         return (w / w.sum(-1, keepdims=True)).astype(np.float32)
 
