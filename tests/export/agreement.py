@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+import lwps
 from lwps import tree
 from lwps.core import ShapedArray, aval_of
 from lwps.export import to_onnx
@@ -50,4 +51,19 @@ def images(n=3, size=8, channels=4):
     return normals(n, size, size, channels)
 
 
-__all__ = ["ShapedArray", "agrees", "exported", "images", "normals", "operators", "run"]
+def settled(model, aval, seed=0):
+    """Params and state of a model as after some training: no scale is 1, no shift and no moment 0."""
+    rng = np.random.default_rng(seed)
+    params, state, _ = model.init(lwps.random.key(seed), aval)
+    noise = lambda x: np.asarray(x) * 0.5 + np.abs(rng.standard_normal(x.shape, np.float32)) * 0.2 + 0.1
+    return tree.map(lambda x: x if x.ndim > 1 else noise(x), params), tree.map(noise, state)
+
+
+def logits_of(model):
+    def logits(params, state, images):
+        return model.apply(params, state, images, train=False)[0]
+
+    return logits
+
+
+__all__ = ["ShapedArray", "agrees", "exported", "images", "logits_of", "normals", "operators", "run", "settled"]

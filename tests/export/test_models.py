@@ -10,7 +10,7 @@ import pytest
 
 import lwps
 import lwps.numpy as lnp
-from lwps import data, models, nn, train, tree
+from lwps import data, models, nn, train
 from lwps.core import ShapedArray
 from lwps.export import BUILDERS, NO_FORM, to_onnx
 from lwps.export.affine import fold_affine
@@ -19,22 +19,7 @@ from lwps.export.inference import infer
 from lwps.export.model import to_model
 from lwps.ops import batch_norm, elementwise, pool, random, shape
 from lwps.ops.custom import custom_vjp
-from tests.export.agreement import agrees, normals, operators, run
-
-
-def settled(model, aval, seed=0):
-    """Params and state of a model as after some training: no scale is 1, no shift and no moment 0."""
-    rng = np.random.default_rng(seed)
-    params, state, _ = model.init(lwps.random.key(seed), aval)
-    noise = lambda x: np.asarray(x) * 0.5 + np.abs(rng.standard_normal(x.shape, np.float32)) * 0.2 + 0.1
-    return tree.map(lambda x: x if x.ndim > 1 else noise(x), params), tree.map(noise, state)
-
-
-def logits_of(model):
-    def logits(params, state, images):
-        return model.apply(params, state, images, train=False)[0]
-
-    return logits
+from tests.export.agreement import agrees, logits_of, normals, operators, run, settled
 
 
 @pytest.mark.parametrize(
