@@ -55,6 +55,14 @@ def test_export_digits_gives_the_same_answers_elsewhere(tmp_path, capsys):
     assert accuracy is None or shown[1] == shown[2]
 
 
+@pytest.mark.skipif(len(testing.PROCESSORS) < 2, reason="a placement is a choice between two processors")
+def test_plan_edit_explain_keeps_the_pin(capsys):
+    plan = example("plan_edit_explain").main(batch=2, rounds=2)
+    ((layer, processor),) = plan.pins.items()
+    assert {p for name, p in plan.placement.items() if name.startswith(f"{layer}/")} == {processor}
+    assert "the step would take" in capsys.readouterr().out
+
+
 def test_examples_are_short_and_in_the_gallery():
     gallery = (EXAMPLES.parent / "docs" / "gallery.md").read_text()
     for path in EXAMPLES.glob("*.py"):

@@ -21,7 +21,7 @@ def fold_affine(inference: Inference) -> Inference:
     """Chains of known numbers a channel behind products of known weights, folded into weights and one addition."""
     program = inference.program
     readers = readers_of(program)
-    known = dict(program.consts)
+    known, names = dict(program.consts), dict(inference.names)
     done: set[Var] = set()  # results of eqns that are part of a chain
     eqns: list[Eqn] = []
     for eqn in program.eqns:
@@ -34,10 +34,15 @@ def fold_affine(inference: Inference) -> Inference:
         product, shift, consts = _folded(eqn, chain, known)
         eqns += [product, *shift]
         known.update(consts)
+        names |= {v: name for v, name in zip(consts, (names.get(eqn.ins[1]), _bias_name(eqn)), strict=False) if name}
         done.update(e.outs[0] for e in chain)
     # an addition stands where its product stood: what it reads, a constant, is there from the start
     folded = attrs.evolve(program, eqns=tuple(eqns), consts=tuple(known.items()))
-    return attrs.evolve(inference, program=folded)
+    return attrs.evolve(inference, program=folded, names=names)
+
+
+def _bias_name(eqn: Eqn) -> str:
+    return f"{eqn.layer}/bias" if eqn.layer else "bias"
 
 
 def channel_axis(eqn: Eqn) -> int | None:
