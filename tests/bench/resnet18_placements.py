@@ -1,6 +1,6 @@
 """Gradients of a ResNet-18 step under random placements in both memory modes, against a float64 run of NumPy.
 
-    python tests/bench/resnet18_placements.py [--placements 20] [--batch 8] [--kinks] [--json FILE]
+    python -m tests.bench.resnet18_placements [--placements 20] [--batch 8] [--kinks] [--json FILE]
 
 For each gradient: its rms error relative to the float64 run must be at most 1.5 x that of the float32 NumPy
 run, and at most 2e-2; and a second run must give the same bits. Exits with 1 where one does not.
