@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lwps.core import Cost, Device, Host, Launch, Operand, Primitive, ShapedArray, Split, Variant, aval_of
-from lwps.ops import gather
+from lwps.ops import gather, segments
 from lwps.ops.elementwise import C_TYPES, NUMBERS, known_array
 from lwps.ops.picks import (
     Form,
@@ -136,7 +136,7 @@ scatter_add_p = Primitive(
     vjp=_add_vjp,
     cost=_add_cost,
     numpy=Host(_add_numpy, _add_scratch),
-    opencl=(Variant("scatter.cl", _add_opencl),),
+    opencl=(segments.VARIANT, Variant("scatter.cl", _add_opencl)),
     alias=None,
     split=_add_split,
 )
@@ -190,7 +190,7 @@ scatter_add_along_axis_p = Primitive(
     vjp=_add_along_vjp,
     cost=_add_along_cost,
     numpy=Host(_add_along_numpy, place_scratch),
-    opencl=(Variant("scatter.cl", _add_along_opencl),),
+    opencl=(segments.ALONG_VARIANT, Variant("scatter.cl", _add_along_opencl)),
     alias=None,
     split=split_along,
 )

@@ -1,10 +1,11 @@
 // Sorting rows of x[outer, n, inner] along the middle by keys of 64 bits: the element as
 // an unsigned integer of the same order, then its index. No two keys are equal, so that
 // a row has one order only. Rows of keys lie one behind the other, [outer, inner, n].
-// `sort_chunks`: a CPU work-item sorts chunks; `pack` and `rank_chunks`: a GPU work-item
-// makes one key, and finds its place in its chunk. `merge`: a work-item makes one piece
-// of two sorted runs. `first_elements`, `first_keys`: a work-item keeps the first k of a
-// chunk in order. `unpack`: the indices.
+// `sort_chunks`: a CPU work-item sorts chunks; `pack`: a GPU work-item makes one key.
+// `first_elements`, `first_keys`: a work-item keeps the first k of a chunk in order.
+// `unpack`: the indices.
+
+#include "merge.cl"
 
 // In bits of `mask` the key is the other way round: the sign of integers, all if the
 // largest element comes first.
@@ -23,11 +24,6 @@ static ulong key_of(TYPE x, uint mask, int index)
     return (ulong)(upper ^ mask) << 32 | (uint)index;
 }
 
-// The tasks of a work-item.
-#define TASKS \
-    const int first = get_global_id(0) * per_item, last = min(first + per_item, total); \
-    for (int task = first; task < last; task++)
-
 // Where element 0 of a row is in x[outer, n, inner].
 #define START(row) ((long)((row) / inner) * n * inner + (row) % inner)
 
@@ -42,24 +38,6 @@ static void sort_run(global ulong *keys, int count)
             keys[to] = keys[to - 1];
         keys[to] = key;
     }
-}
-
-// Writes `count` keys from the merge of a[i..] and b[j..] on, without branches.
-static void merge_runs(global ulong *out, global const ulong *a, int i, int a_end,
-                       global const ulong *b, int j, int b_end, int count)
-{
-    int k = 0;
-    for (; k < count && i < a_end && j < b_end; k++) {
-        const ulong left = a[i], right = b[j];
-        const int take = right < left;
-        out[k] = take ? right : left;
-        i += !take;
-        j += take;
-    }
-    for (; k < count && i < a_end; k++)
-        out[k] = a[i++];
-    for (; k < count; k++)
-        out[k] = b[j++];
 }
 
 static void sort_chunk(global ulong *keys, global ulong *other, int count)
@@ -102,44 +80,6 @@ kernel void pack(global ulong *keys, global const TYPE *x, uint mask, int n, int
     TASKS {
         const int row = task / n, k = task % n;
         keys[task] = key_of(x[START(row) + (long)k * inner], mask, k);
-    }
-}
-
-kernel void rank_chunks(global ulong *out, global const ulong *keys, int n, int total,
-                        int per_item)
-{
-    TASKS {
-        const int k = task % n, start = k / CHUNK * CHUNK, stop = min(start + CHUNK, n);
-        const ulong key = keys[task];
-        global const ulong *row = keys + (task - k);
-        int rank = start;
-        for (int other = start; other < stop; other++)
-            rank += row[other] < key;
-        out[task - k + rank] = key;
-    }
-}
-
-// Runs of `width` keys, two by two. PIECE divides the width: a piece has one pair.
-kernel void merge(global ulong *out, global const ulong *keys, int n, int width,
-                  int pieces, int total, int per_item)
-{
-    TASKS {
-        const int start = task % pieces * PIECE, count = min(PIECE, n - start);
-        const int pair = start / width / 2 * 2 * width;
-        const int a_end = min(width, n - pair), b_end = min(width, n - pair - a_end);
-        const long row = (long)(task / pieces) * n;
-        global const ulong *a = keys + row + pair, *b = a + a_end;
-        // of the keys before the piece `low` are from a: found by bisection
-        const int before = start - pair;
-        int low = max(0, before - b_end), high = min(before, a_end);
-        while (low < high) {
-            const int middle = (low + high) / 2;
-            if (a[middle] < b[before - 1 - middle])
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        merge_runs(out + row + start, a, low, a_end, b, before - low, b_end, count);
     }
 }
 

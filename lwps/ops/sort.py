@@ -15,12 +15,10 @@ import numpy as np
 from lwps.core import Cost, Device, Host, Launch, Operand, Primitive, ShapedArray, Split, Variant, aval_of
 from lwps.ops import gather, shape
 from lwps.ops.elementwise import known_array
+from lwps.ops.merge import GPU_OPTIONS, gpu_sort_launches, key_buffers, merge_launches, share_out
 
 CPU_CHUNK = 2048  # elements that a CPU work-item sorts, or merges: two buffers of keys stay in L1
-GPU_CHUNK, GPU_MERGE = 256, 16  # elements of a chunk that work-items rank, one each; elements that one merges
 FEW, FEW_CHUNK = 64, 2048  # first elements that one work-item keeps in order while it reads so many
-BLOCK = 4096  # elements that a CPU work-item does at least
-GROUP = 64  # work-items a group on a GPU
 SIGN, WORD = np.uint32(1 << 31), np.uint32(2**32 - 1)
 
 
@@ -162,30 +160,19 @@ def _order_numpy(
 
 
 def _buffers(x: ShapedArray, axis: int, **params: Any) -> tuple[ShapedArray, ...]:
-    """Two buffers of keys."""
     form = _form(x, axis)
-    return (ShapedArray((form.rows, form.n, 2), "uint32"),) * 2
+    return key_buffers(form.rows, form.n)
 
 
 def _options(device: Device, x: Operand) -> str:
-    chunk, piece = (CPU_CHUNK, CPU_CHUNK) if device.type == "cpu" else (GPU_CHUNK, GPU_MERGE)
+    chunks = f"-DCHUNK={CPU_CHUNK} -DPIECE={CPU_CHUNK}" if device.type == "cpu" else GPU_OPTIONS
     kind = "-DTYPE=uchar" if x.dtype.itemsize == 1 else "-DTYPE=uint -DFLOAT" if x.dtype.kind == "f" else "-DTYPE=uint"
-    return f"{kind} -DCHUNK={chunk} -DPIECE={piece}"
+    return f"{kind} {chunks}"
 
 
 def _mask(x: Operand, descending: bool) -> np.uint32:
     """Bits of an element that its key has the other way round."""
     return (SIGN if x.dtype.kind == "i" else np.uint32(0)) ^ (WORD if descending else np.uint32(0))
-
-
-def _shared_out(device: Device, kernel: str, tasks: int, elements: int, args: Sequence[Any], options: str) -> Launch:
-    """The launch of `tasks` of so many elements each; on a CPU a work-item does several small ones."""
-    numbers = [np.int32(a) if isinstance(a, int) else a for a in args]
-    if device.type == "cpu":
-        per_item = max(1, BLOCK // max(1, elements))
-        counts = np.int32(tasks), np.int32(per_item)
-        return Launch(kernel, (-(-tasks // per_item),), (1,), (*numbers, *counts), options)
-    return Launch(kernel, (-(-tasks // GROUP) * GROUP,), (GROUP,), (*numbers, np.int32(tasks), np.int32(1)), options)
 
 
 def _order_launch(
@@ -197,28 +184,21 @@ def _order_launch(
     few = form.count < form.n and form.count <= FEW
     launches, keys, stride = (_few_launches if few else _sort_launches)(device, form, x, *scratch)
     args = (out, keys, stride, form.count, form.inner)
-    return (*launches, _shared_out(device, "unpack", form.rows * form.count, 1, args, _options(device, x)))
+    return (*launches, share_out(device, "unpack", form.rows * form.count, 1, args, _options(device, x)))
 
 
 def _sort_launches(device: Device, form: Form, x: Operand, a: Operand, b: Operand) -> tuple[list[Launch], Operand, int]:
     """Launches that sort every row, where the keys then are, and from one row to the next."""
     options, mask = _options(device, x), _mask(x, form.descending)
     if device.type == "cpu":
-        chunk = piece = CPU_CHUNK
-        chunks = -(-form.n // chunk)
+        chunks = -(-form.n // CPU_CHUNK)
         args = (a, b, x, mask, form.n, form.inner, chunks)
-        launches = [_shared_out(device, "sort_chunks", form.rows * chunks, min(form.n, chunk), args, options)]
+        first = share_out(device, "sort_chunks", form.rows * chunks, min(form.n, CPU_CHUNK), args, options)
+        launches, keys = merge_launches(device, form.rows, form.n, CPU_CHUNK, CPU_CHUNK, a, b, options)
     else:
-        chunk, piece = GPU_CHUNK, GPU_MERGE
-        launches = [
-            _shared_out(device, "pack", form.rows * form.n, 1, (b, x, mask, form.n, form.inner), options),
-            _shared_out(device, "rank_chunks", form.rows * form.n, 1, (a, b, form.n), options),
-        ]
-    pieces = -(-form.n // piece)
-    while chunk < form.n:
-        launches.append(_shared_out(device, "merge", form.rows * pieces, piece, (b, a, form.n, chunk, pieces), options))
-        a, b, chunk = b, a, 2 * chunk
-    return launches, a, form.n
+        first = share_out(device, "pack", form.rows * form.n, 1, (b, x, mask, form.n, form.inner), options)
+        launches, keys = gpu_sort_launches(device, form.rows, form.n, a, b, options)
+    return [first, *launches], keys, form.n
 
 
 def _few_launches(device: Device, form: Form, x: Operand, a: Operand, b: Operand) -> tuple[list[Launch], Operand, int]:
@@ -226,11 +206,11 @@ def _few_launches(device: Device, form: Form, x: Operand, a: Operand, b: Operand
     k, length, options = form.count, FEW_CHUNK, _options(device, x)
     chunks = -(-form.n // length)
     elements = (a, x, _mask(x, form.descending), form.n, form.inner, k, chunks, length)
-    launches = [_shared_out(device, "first_elements", form.rows * chunks, min(form.n, length), elements, options)]
+    launches = [share_out(device, "first_elements", form.rows * chunks, min(form.n, length), elements, options)]
     while chunks > 1:
         n, chunks = chunks * k, -(-chunks * k // length)
         keys = (b, a, n, k, chunks, length)
-        launches.append(_shared_out(device, "first_keys", form.rows * chunks, min(n, length), keys, options))
+        launches.append(share_out(device, "first_keys", form.rows * chunks, min(n, length), keys, options))
         a, b = b, a
     return launches, a, k
 

@@ -51,6 +51,7 @@ def elements_of(case, dtype="float32"):
 @given(case=picks())
 @example(case=((50, 600), (20, 3), 0, 0))  # more columns than a work-item owns, in a rest; rows in ranges
 @example(case=((2, 3, 1), (7000,), 1, 0))  # many in each sum
+@example(case=((2, 700, 3), (300,), 1, 0))  # more than a GPU walks, sums of few and of none
 @example(case=((0, 3), (4,), 0, 0))
 def test_scatter_add_has_the_bits_of_adding_in_order(place, case):
     x, indices, axis, size = rows_of(case)
@@ -62,6 +63,7 @@ def test_scatter_add_has_the_bits_of_adding_in_order(place, case):
 @given(case=picks(along=True))
 @example(case=((9, 600), (30, 600), 0, 0))
 @example(case=((2, 9), (2, 5000), 1, 0))
+@example(case=((3, 9, 4), (3, 600, 4), 1, 0))  # more than a GPU walks
 def test_scatter_add_along_axis_has_the_bits_of_adding_in_order(place, case):
     x, indices, axis, size = elements_of(case)
     (y,) = run(scatter_add_along_axis_p, x, indices, place=place, axis=axis, size=size)
