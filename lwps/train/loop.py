@@ -1,6 +1,5 @@
 """The loop: batches through a placed step, then loss and accuracy through a placed evaluation."""
 
-import math
 import time
 import warnings
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from lwps import tracing
 from lwps.api import Jitted, default_machine, jit
 from lwps.data import Examples, eval_batches
 from lwps.nn import Layer
+from lwps.optim import warmup_cosine_decay_schedule
 from lwps.plan import Plan
 from lwps.runtime.machine import Machine
 from lwps.train.resume import Origin, described, plan_to_go_on_with, restored, software
@@ -28,9 +28,7 @@ DONATED = (0, 1, 2)  # params, state, opt_state
 def cosine(step: int, steps: int, peak: float) -> float:
     """A learning rate that rises over the first twentieth and falls to 0 along half a cosine."""
     warm = max(1, steps // 20)
-    if step < warm:
-        return peak * (step + 1) / warm
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    return float(warmup_cosine_decay_schedule(peak / warm, peak, warm, max(steps, warm + 1))(step))
 
 
 def _warn(text: str) -> None:
