@@ -43,7 +43,7 @@ inline moments moments_of(local float *shared, global const float *x, int n, flo
         square += d * d;
     }
     const float error = group_sum(shared, sum + add_up(sums)) / n;
-    const float var = group_sum(shared, square + add_up(squares)) / n - error * error;
+    const float var = group_sum(shared, square + add_up(squares)) / n;
     m.mean += error;
     m.gain = 1 / sqrt(var + eps);
     return m;
