@@ -53,31 +53,31 @@ def user_line() -> str:
 class Tracer:
     """Stands for an array whose values are not known yet; `lwps.ops.operators` gives it operators."""
 
-    __slots__ = ("__weakref__", "source", "trace", "var")
+    __slots__ = ("__weakref__", "_var", "source", "trace")
     __array_ufunc__ = None  # so that `ndarray + tracer` comes to the tracer's operator
 
     def __init__(self, trace: "Trace", var: Var, source: str) -> None:
-        self.trace, self.var, self.source = trace, var, source
+        self.trace, self._var, self.source = trace, var, source
 
     @property
     def aval(self) -> ShapedArray:
-        return self.var.aval
+        return self._var.aval
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.var.aval.shape
+        return self._var.aval.shape
 
     @property
     def dtype(self) -> np.dtype:
-        return self.var.aval.dtype
+        return self._var.aval.dtype
 
     @property
     def ndim(self) -> int:
-        return self.var.aval.ndim
+        return self._var.aval.ndim
 
     @property
     def size(self) -> int:
-        return self.var.aval.size
+        return self._var.aval.size
 
     def __len__(self) -> int:
         if not self.shape:
@@ -145,7 +145,7 @@ class Trace:
     def lift(self, x: Any, op: str) -> Var:
         """The var of this trace that stands for `x`."""
         if isinstance(x, Tracer):
-            return x.var if x.trace is self else self._capture(x, op)
+            return x._var if x.trace is self else self._capture(x, op)
         value = core.narrow(x, op)
         known = self.lifted.get(id(x))
         if known is None or not np.array_equal(known[2], value, equal_nan=value.dtype.kind == "f"):
@@ -163,9 +163,9 @@ class Trace:
                 f" in a trace that has ended (a leaked tracer); return it from the traced function"
                 f" instead (at {user_line()})"
             )
-        if x.var not in self.captured:
-            self.captured[x.var] = (Var(x.aval), x)
-        return self.captured[x.var][0]
+        if x._var not in self.captured:
+            self.captured[x._var] = (Var(x.aval), x)
+        return self.captured[x._var][0]
 
     def inline(self, program: Program, ins: Sequence[Any]) -> list[Tracer]:
         """Record the eqns of `program` applied to `ins`, each with its own layer, phase and source."""

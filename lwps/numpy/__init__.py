@@ -19,9 +19,29 @@ from lwps.numpy.creation import (
     tri,
     zeros,
 )
-from lwps.numpy.elementwise import allclose, clip, deg2rad, isclose, nan_to_num, positive, rad2deg, round
+from lwps.numpy.elementwise import allclose, clip, deg2rad, isclose, nan_to_num, positive, rad2deg
 from lwps.numpy.missing import refusal
-from lwps.numpy.reductions import all, any, argmin, max, mean, min, std, sum, var
+from lwps.numpy.reductions import (
+    all,
+    any,
+    argmax,
+    argmin,
+    count_nonzero,
+    cumprod,
+    cumsum,
+    max,
+    mean,
+    min,
+    nanmax,
+    nanmean,
+    nanmin,
+    nansum,
+    prod,
+    ptp,
+    std,
+    sum,
+    var,
+)
 from lwps.numpy.shapes import broadcast_to, concatenate, hstack, meshgrid, moveaxis, pad, ravel, stack, swapaxes, vstack
 from lwps.ops.einsum import dot, einsum, inner, outer, tensordot, vdot
 from lwps.ops.elementwise import (
@@ -74,6 +94,7 @@ from lwps.ops.elementwise import (
     remainder,
     right_shift,
     rint,
+    round,
     sign,
     sin,
     sinh,
@@ -92,7 +113,6 @@ from lwps.ops.elementwise import sub as subtract
 from lwps.ops.flip import flip, roll
 from lwps.ops.gather import take, take_along_axis
 from lwps.ops.matmul import matmul
-from lwps.ops.operators import argmax
 from lwps.ops.repeat import repeat, tile
 from lwps.ops.shape import expand_dims, reshape, squeeze, transpose
 from lwps.ops.sort import argsort, sort
@@ -131,6 +151,9 @@ __all__ = [
     "concatenate",
     "cos",
     "cosh",
+    "count_nonzero",
+    "cumprod",
+    "cumsum",
     "deg2rad",
     "degrees",
     "diag",
@@ -195,6 +218,10 @@ __all__ = [
     "multiply",
     "nan",
     "nan_to_num",
+    "nanmax",
+    "nanmean",
+    "nanmin",
+    "nansum",
     "negative",
     "newaxis",
     "not_equal",
@@ -205,6 +232,8 @@ __all__ = [
     "pi",
     "positive",
     "power",
+    "prod",
+    "ptp",
     "rad2deg",
     "radians",
     "ravel",

@@ -1,6 +1,5 @@
 """Elementwise functions made of several ops."""
 
-import builtins
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,7 @@ from lwps.core import aval_of
 from lwps.numpy.creation import asarray
 from lwps.numpy.reductions import all
 from lwps.ops import elementwise
-from lwps.ops.elementwise import absolute, add, equal, isfinite, isnan, less_equal, logical_and, logical_or, rint, where
-from lwps.ops.elementwise import div as divide
+from lwps.ops.elementwise import absolute, add, equal, isfinite, isnan, less_equal, logical_and, logical_or, where
 from lwps.ops.elementwise import mul as multiply
 from lwps.ops.elementwise import sub as subtract
 
@@ -23,18 +21,6 @@ def clip(a: Any, min: Any = None, max: Any = None) -> Any:
 def positive(x: Any) -> Any:
     """`x` as it is."""
     return asarray(x)
-
-
-def round(a: Any, decimals: int = 0) -> Any:
-    """`a` to so many decimals, halves to even; integers stay as they are."""
-    if aval_of(a).dtype.kind != "f":
-        if decimals < 0:
-            raise TypeError(f"round: integers must be rounded to 0 decimals or more, got {decimals}; use astype before")
-        return asarray(a)
-    if decimals == 0:
-        return rint(a)
-    scale = 10.0 ** builtins.abs(decimals)  # 0.1 would not be exact
-    return divide(rint(multiply(a, scale)), scale) if decimals > 0 else multiply(rint(divide(a, scale)), scale)
 
 
 def deg2rad(x: Any) -> Any:

@@ -1,73 +1,119 @@
-"""Arrays folded along axes."""
+"""Arrays folded along axes: one, several in any order, or by default all."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from lwps.core import aval_of
-from lwps.ops import reduce
-from lwps.ops.elementwise import astype, logical_not, sqrt, square
-from lwps.ops.elementwise import div as divide
-from lwps.ops.elementwise import neg as negative
-from lwps.ops.elementwise import sub as subtract
-from lwps.ops.operators import argmax
-
-Axis = int | Sequence[int] | None
+from lwps.numpy.creation import asarray
+from lwps.ops import product, reduce, scan, statistics
+from lwps.ops.elementwise import isnan, logical_not, sub, where
+from lwps.ops.reduce import Axes
 
 
-def sum(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def sum(a: Any, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum along `axis`; bool and uint8 add up as int32."""
-    return reduce.sum(a, axis, keepdims)
+    return reduce.sum(asarray(a, dtype), axis, keepdims)
 
 
-def mean(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def prod(a: Any, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The product along `axis`; bool and uint8 multiply as int32."""
+    return product.prod(asarray(a, dtype), axis, keepdims)
+
+
+def mean(a: Any, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """The mean along `axis`."""
-    return reduce.mean(a, axis, keepdims)
+    return reduce.mean(asarray(a, dtype), axis, keepdims)
 
 
-def max(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def var(a: Any, axis: Axes = None, dtype: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    """The mean square distance from the mean along `axis`; with `ddof`, of that many elements fewer."""
+    return statistics.var(asarray(a, dtype), axis, ddof, keepdims)
+
+
+def std(a: Any, axis: Axes = None, dtype: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    """The square root of `var`."""
+    return statistics.std(asarray(a, dtype), axis, ddof, keepdims)
+
+
+def max(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
     """The largest element along `axis`; NaN where there is one."""
-    return reduce.max(a, axis, keepdims)
+    return reduce.max(asarray(a), axis, keepdims)
 
 
-def min(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def min(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
     """The smallest element along `axis`; NaN where there is one."""
-    return _reversed(reduce.max(_reversed(a), axis, keepdims))
+    return reduce.min(asarray(a), axis, keepdims)
 
 
-def _reversed(x: Any) -> Any:
-    """Numbers of the same dtype in the opposite order; twice, `x` again."""
-    dtype = aval_of(x).dtype
-    if dtype.kind == "f":
-        return negative(x)
-    if dtype.kind == "b":
-        return logical_not(x)
-    return subtract(np.asarray(-1 if dtype.kind == "i" else np.iinfo(dtype).max, dtype), x)  # -x would overflow
+def ptp(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The largest element less the smallest along `axis`."""
+    return sub(max(a, axis, keepdims), min(a, axis, keepdims))
+
+
+def argmax(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Where the largest element is along `axis`, by default in all of `a`; the first of equals."""
+    return reduce.argmax(asarray(a), axis, keepdims)
 
 
 def argmin(a: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-    """Where the smallest element is along `axis`, by default in all of `a`; the first in a tie."""
-    return argmax(_reversed(a), axis, keepdims=keepdims)
+    """Where the smallest element is along `axis`, by default in all of `a`; the first of equals."""
+    return reduce.argmin(asarray(a), axis, keepdims)
 
 
-def var(a: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    """The mean square distance from the mean along `axis`; with `ddof`, of that many elements fewer."""
-    axes = reduce.canonical_axes("var", axis, aval_of(a).ndim)
-    spread = reduce.sum(square(subtract(a, reduce.mean(a, axes, keepdims=True))), axes, keepdims)
-    return divide(spread, int(np.prod([aval_of(a).shape[k] for k in axes], dtype=np.int64)) - ddof)
-
-
-def std(a: Any, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    """The square root of `var`."""
-    return sqrt(var(a, axis, ddof, keepdims))
-
-
-def any(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def any(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
     """Whether some element along `axis` is not zero."""
-    return reduce.max(astype(a, bool), axis, keepdims)
+    return statistics.any(asarray(a), axis, keepdims)
 
 
-def all(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def all(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
     """Whether no element along `axis` is zero."""
-    return logical_not(any(logical_not(astype(a, bool)), axis, keepdims))
+    return statistics.all(asarray(a), axis, keepdims)
+
+
+def count_nonzero(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    """How many elements along `axis` are not zero."""
+    return statistics.count_nonzero(asarray(a), axis, keepdims)
+
+
+def cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Sums of each element and all before it along `axis`, by default of all in order."""
+    return scan.cumsum(asarray(a, dtype), axis)
+
+
+def cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    """Products of each element and all before it along `axis`, by default of all in order."""
+    return scan.cumprod(asarray(a, dtype), axis)
+
+
+# --- without NaN ------------------------------------------------------------------------------------
+
+
+def nansum(a: Any, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The sum along `axis` of what is not NaN."""
+    a = asarray(a, dtype)
+    return reduce.sum(where(isnan(a), 0, a), axis, keepdims)
+
+
+def nanmean(a: Any, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The mean along `axis` of what is not NaN; NaN where all is."""
+    a = asarray(a, dtype)
+    known = logical_not(isnan(a))
+    return nansum(a, axis, None, keepdims) / statistics.count_nonzero(known, axis, keepdims)
+
+
+def nanmax(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The largest element along `axis` that is not NaN; NaN where all is."""
+    return _without_nan(reduce.max, -np.inf, a, axis, keepdims)
+
+
+def nanmin(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The smallest element along `axis` that is not NaN; NaN where all is."""
+    return _without_nan(reduce.min, np.inf, a, axis, keepdims)
+
+
+def _without_nan(op: Any, last: float, a: Any, axis: Axes, keepdims: bool) -> Any:
+    a = asarray(a)
+    if a.dtype.kind != "f":
+        return op(a, axis, keepdims)
+    nothing = statistics.all(isnan(a), axis, keepdims)
+    return where(nothing, np.nan, op(where(isnan(a), last, a), axis, keepdims))

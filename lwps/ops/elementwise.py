@@ -122,6 +122,7 @@ from lwps.ops.rounding import (
     remainder_p,
     rint,
     rint_p,
+    round,
     trunc,
     trunc_p,
 )

@@ -1,14 +1,13 @@
 """Python's operators and NumPy's methods for tracers: importing this module attaches them."""
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from lwps import tracing
 from lwps.core import aval_of
-from lwps.ops import elementwise, reduce, shape
+from lwps.ops import elementwise, product, reduce, scan, shape, statistics
 from lwps.ops.indexing import getitem
 from lwps.ops.matmul import matmul
 
@@ -110,44 +109,35 @@ def _transpose(x: Any, *axes: Any) -> Any:
     return shape.transpose(x, given)
 
 
-def _reduction(op: Callable[..., Any]) -> Callable[..., Any]:
-    """A method with the arguments that NumPy's functions hand to it."""
+def _pure(op: Callable[..., Any]) -> Callable[..., Any]:
+    """A method with the arguments that NumPy's functions hand to it: those of `op`, `dtype` and `out`."""
 
-    def method(
-        x: Any, axis: int | Sequence[int] | None = None, dtype: Any = None, out: None = None, keepdims: bool = False
-    ) -> Any:
+    def method(x: Any, *args: Any, dtype: Any = None, out: None = None, **kwargs: Any) -> Any:
         if out is not None:
             raise TypeError(
                 f"{op.__name__}: out must be None, got {type(out).__name__}; programs are pure, use what is returned"
             )
-        return op(x if dtype is None else elementwise.astype(x, dtype), axis, keepdims)
+        return op(x if dtype is None else elementwise.astype(x, dtype), *args, **kwargs)
 
     method.__name__, method.__doc__ = op.__name__, op.__doc__
     return method
 
 
-def argmax(x: Any, axis: int | None = None, out: None = None, keepdims: bool = False) -> Any:
-    """Where the largest element is along `axis`, by default in all of `x`; the first in a tie."""
-    if out is not None:
-        raise TypeError(f"argmax: out must be None, got {type(out).__name__}; programs are pure, use what is returned")
-    if axis is not None:
-        found = reduce.argmax(x, axis)
-        return shape.expand_dims(found, axis % aval_of(x).ndim) if keepdims else found
-    aval = aval_of(x)
-    found = reduce.argmax(shape.reshape(x, (math.prod(aval.shape),)), 0)
-    return shape.reshape(found, (1,) * aval.ndim) if keepdims else found
-
+_REDUCTIONS = (reduce.sum, reduce.mean, reduce.max, reduce.min, reduce.argmax, reduce.argmin, product.prod)
+_STATISTICS = (statistics.var, statistics.std, statistics.any, statistics.all, scan.cumsum, scan.cumprod)
 
 _METHODS: dict[str, Callable[..., Any]] = {
     "__getitem__": getitem,
     "__iter__": _iter,
     "reshape": _reshape,
+    "ravel": lambda x: shape.reshape(x, -1),
+    "flatten": lambda x: shape.reshape(x, -1),
+    "squeeze": lambda x, axis=None: shape.squeeze(x, axis),
     "transpose": _transpose,
     "astype": lambda x, dtype: elementwise.astype(x, dtype),
-    "sum": _reduction(reduce.sum),
-    "mean": _reduction(reduce.mean),
-    "max": _reduction(reduce.max),
-    "argmax": argmax,
+    "clip": _pure(elementwise.clip),
+    "round": _pure(elementwise.round),
+    **{op.__name__: _pure(op) for op in (*_REDUCTIONS, *_STATISTICS)},
 }
 
 attach(tracing.Tracer)

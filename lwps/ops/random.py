@@ -30,7 +30,7 @@ from lwps.ops.elementwise import (
     sub,
     where,
 )
-from lwps.ops.operators import argmax
+from lwps.ops.reduce import argmax
 from lwps.ops.threefry import kind
 
 key, split, fold_in, bits = threefry.key, threefry.split, threefry.fold_in, threefry.bits

@@ -12,6 +12,12 @@
 #ifdef MAX  // keeps a NaN on either side, as NumPy does
 #define FOLD(a, b) ((a) >= (b) || (a) != (a) ? (a) : (b))
 #define FOLDV(a, b) select(b, a, ((a) >= (b)) | ((a) != (a)))
+#elif defined(MIN)
+#define FOLD(a, b) ((a) <= (b) || (a) != (a) ? (a) : (b))
+#define FOLDV(a, b) select(b, a, ((a) <= (b)) | ((a) != (a)))
+#elif defined(PRODUCT)
+#define FOLD(a, b) ((a) * (b))
+#define FOLDV(a, b) ((a) * (b))
 #else
 #define FOLD(a, b) ((a) + (b))
 #define FOLDV(a, b) ((a) + (b))
@@ -22,7 +28,7 @@
     const int last_task = min(first_task + per_item, tasks); \
     const int chunks = (n + chunk - 1) / chunk;
 
-// The sum of no elements.
+// The sum or the product of no elements.
 kernel void nothing(global OUT *out)
 {
     out[get_global_id(0)] = START;
@@ -213,11 +219,15 @@ void row_groups(global OUT *out, global const IN *x, int n, int inner, int chunk
 }
 #endif
 
-// A NaN is larger than any number, and the first of several stays.
-#define LARGER(v, top) ((v) > (top) || ((v) != (v) && (top) == (top)))
+// A NaN is picked before any number, and the first of equals stays.
+#ifdef MIN
+#define PICKED(v, best) ((v) < (best) || ((v) != (v) && (best) == (best)))
+#else
+#define PICKED(v, best) ((v) > (best) || ((v) != (v) && (best) == (best)))
+#endif
 
-// One task: the place of the largest of a chunk of one column.
-kernel void argmax(global int *out, global const IN *x, int n, int inner, int chunk,
+// One task: the place of the largest (smallest) of a chunk of one column.
+kernel void place(global int *out, global const IN *x, int n, int inner, int chunk,
                    int tasks, int per_item)
 {
     TASKS
@@ -229,7 +239,7 @@ kernel void argmax(global int *out, global const IN *x, int n, int inner, int ch
         IN top = column[(long)start * inner];
         for (int k = start + 1; k < stop; k++) {
             const IN v = column[(long)k * inner];
-            if (LARGER(v, top)) {
+            if (PICKED(v, top)) {
                 top = v;
                 best = k;
             }
@@ -239,7 +249,7 @@ kernel void argmax(global int *out, global const IN *x, int n, int inner, int ch
 }
 
 // One task: of the places that the chunks of a column gave, the one to keep.
-kernel void argmax_of_chunks(global int *out, global const IN *x, global const int *places,
+kernel void place_of_chunks(global int *out, global const IN *x, global const int *places,
                              int n, int inner, int chunk, int tasks, int per_item)
 {
     TASKS
@@ -249,7 +259,7 @@ kernel void argmax_of_chunks(global int *out, global const IN *x, global const i
         int best = places[(long)row * chunks * inner + c];
         for (int k = 1; k < chunks; k++) {
             const int place = places[((long)row * chunks + k) * inner + c];
-            if (LARGER(column[(long)place * inner], column[(long)best * inner]))
+            if (PICKED(column[(long)place * inner], column[(long)best * inner]))
                 best = place;
         }
         out[task] = best;

@@ -1,4 +1,4 @@
-"""Reductions: neighbouring axes of an array folded into their sum, their maximum or the place of it.
+"""Reductions: neighbouring axes of an array folded into their sum, their extremes or the places of those.
 
 Every reduction is [outer, n, inner] -> [outer, inner]. Its n elements are taken in chunks whose length depends on the
 shape alone, and what the chunks give is folded in order by a second launch: so the bits are the same
@@ -7,7 +7,7 @@ however many workers there are.
 
 import builtins
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,6 +15,7 @@ import numpy as np
 
 from lwps.core import Cost, Device, Host, Launch, Operand, Primitive, ShapedArray, Split, Variant, aval_of
 from lwps.ops import elementwise, shape
+from lwps.ops.rules import C_TYPES
 
 CHUNK = 16384  # elements of a chunk: enough to hide what starting a work-item costs
 FEWEST_ROWS = 64  # of a chunk: so that partial results are small beside what they are made of
@@ -52,14 +53,14 @@ def form_of(x: ShapedArray, axes: Sequence[int]) -> Form:
     return Form(outer, n, inner, builtins.min(builtins.max(rows, FEWEST_ROWS), MOST_ROWS))
 
 
-def _partials(form: Form, dtype: Any) -> tuple[ShapedArray, ...]:
+def partials(form: Form, dtype: Any) -> tuple[ShapedArray, ...]:
     return (ShapedArray((form.outer, form.chunks, form.inner), dtype),) if form.chunks > 1 else ()
 
 
 # --- rules that all share ---------------------------------------------------------------------------
 
 
-def _reduced(op: str, x: ShapedArray, axes: tuple[int, ...]) -> tuple[int, ...]:
+def reduced(op: str, x: ShapedArray, axes: tuple[int, ...]) -> tuple[int, ...]:
     """The shape without `axes`."""
     if not axes or axes != tuple(range(axes[0], axes[0] + len(axes))) or axes[0] < 0 or axes[-1] >= x.ndim:
         raise ValueError(f"{op}: axes must be neighbours among 0 to {x.ndim - 1} in order, got {axes}")
@@ -71,11 +72,11 @@ def _refuse_empty(op: str, x: ShapedArray, axes: tuple[int, ...]) -> None:
         raise TypeError(f"{op}: there must be at least one element along axes {axes}, got {x}")
 
 
-def _cost(x: ShapedArray, *, axes: tuple[int, ...]) -> Cost:
-    return Cost(flops=x.size, nbytes=x.nbytes + 4 * math.prod(_reduced("reduce", x, axes)))
+def reduction_cost(x: ShapedArray, *, axes: tuple[int, ...]) -> Cost:
+    return Cost(flops=x.size, nbytes=x.nbytes + 4 * math.prod(reduced("reduce", x, axes)))
 
 
-def _split(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[Split, ...]:
+def reduction_split(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[Split, ...]:
     """Along every axis that stays."""
     before = [Split((k,), (k,)) for k in range(axes[0])]
     return (*before, *(Split((k,), (k - len(axes),)) for k in range(axes[-1] + 1, x.ndim)))
@@ -85,49 +86,58 @@ def _split(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[Split, ...]:
 
 _BLOCKS = f"-DCOLUMNS={COLUMNS} -DMANY_COLUMNS={MANY_COLUMNS}"
 _ACCUMULATORS = {"bool": "int", "uint8": "int", "int32": "int", "uint32": "uint", "float32": "float"}
-_LEAST = {"int": "INT_MIN", "uint": "0", "float": "-INFINITY"}
 
 
-def _options(source: Operand, target: Operand, start: str) -> str:
-    acc = _ACCUMULATORS[source.dtype.name]
-    types = elementwise.C_TYPES
-    start = start or f"-DMAX -DSTART={_LEAST[acc]}"
-    return f"-DIN={types[source.dtype.name]} -DOUT={types[target.dtype.name]} -DACC={acc} {start} {_BLOCKS}"
+@attrs.frozen(eq=False)
+class Fold:
+    """How two elements become one: the macro that reduce.cl knows it by, and what to begin with, by accumulator."""
+
+    macro: str
+    start: Mapping[str, str]
+
+    def options(self, source: Operand, target: Operand) -> str:
+        """The settings of reduce.cl for a fold of `source` into `target`."""
+        acc = _ACCUMULATORS[source.dtype.name]
+        types = f"-DIN={C_TYPES[source.dtype.name]} -DOUT={C_TYPES[target.dtype.name]} -DACC={acc}"
+        return f"{types} -D{self.macro} -DSTART={self.start[acc]} {_BLOCKS}"
 
 
-def _fold(device: Device, target: Operand, source: Operand, form: Form, start: str) -> Launch:
+SUM = Fold("SUM", {"int": "0", "uint": "0", "float": "0"})
+PRODUCT = Fold("PRODUCT", {"int": "1", "uint": "1", "float": "1"})
+MAX = Fold("MAX", {"int": "INT_MIN", "uint": "0", "float": "-INFINITY"})
+MIN = Fold("MIN", {"int": "INT_MAX", "uint": "UINT_MAX", "float": "INFINITY"})
+
+
+def fold_chunks(device: Device, target: Operand, source: Operand, form: Form, fold: Fold) -> Launch:
     """One launch: each chunk of `source` into one element (or row of `inner`) of `target`."""
-    options = _options(source, target, start)
+    options = fold.options(source, target)
     sizes = tuple(map(np.int32, (form.n, form.inner, form.chunk)))
-    tasks, length = form.outer * form.chunks, min(form.n, form.chunk)
+    tasks, length = form.outer * form.chunks, builtins.min(form.n, form.chunk)
     if device.type == "cpu":
         kernel, columns = ("rows", 1) if form.inner == 1 else _columns(form)
         tasks *= -(-form.inner // columns)
         elements = length * builtins.min(form.inner, columns)
-        return _cpu_launch(kernel, tasks, elements, (target, source, *sizes), options)
+        return each_task(device, kernel, tasks, elements, (target, source, *sizes), options)
     if form.inner == 1 and length > FEW:
-        group = min(256, 1 << (device.max_work_group_size.bit_length() - 1))
+        group = builtins.min(256, 1 << (device.max_work_group_size.bit_length() - 1))
         return Launch("row_groups", (tasks * group,), (group,), (target, source, *sizes), f"{options} -DGROUP={group}")
-    return _gpu_launch("each_column", tasks * form.inner, (target, source, *sizes), options)
+    return each_task(device, "each_column", tasks * form.inner, length, (target, source, *sizes), options)
 
 
 def _columns(form: Form) -> tuple[str, int]:
     return ("columns", COLUMNS) if form.inner < WIDE else ("wide_columns", MANY_COLUMNS)
 
 
-def _cpu_launch(kernel: str, tasks: int, elements: int, args: tuple[Any, ...], options: str) -> Launch:
-    """A work-item for so many tasks of `elements` each that starting it does not show."""
-    per_item = builtins.max(1, BLOCK // builtins.max(1, elements))
-    counts = np.int32(tasks), np.int32(per_item)
-    return Launch(kernel, (-(-tasks // per_item),), (1,), (*args, *counts), options)
+def each_task(device: Device, kernel: str, tasks: int, length: int, args: tuple[Any, ...], options: str) -> Launch:
+    """On a CPU a work-item for so many tasks of `length` elements that starting it does not show; else for each."""
+    cpu = device.type == "cpu"
+    per_item = builtins.max(1, BLOCK // builtins.max(1, length)) if cpu else 1
+    local = 1 if cpu else 64
+    items = -(-tasks // (per_item * local)) * local
+    return Launch(kernel, (items,), (local,), (*args, np.int32(tasks), np.int32(per_item)), options)
 
 
-def _gpu_launch(kernel: str, tasks: int, args: tuple[Any, ...], options: str) -> Launch:
-    """A work-item for each task."""
-    return Launch(kernel, (-(-tasks // 64) * 64,), (64,), (*args, np.int32(tasks), np.int32(1)), options)
-
-
-def _folding(start: str) -> Callable[..., tuple[Launch, ...]]:
+def folding(fold: Fold) -> Callable[..., tuple[Launch, ...]]:
     """The launch rule of a reduction: chunks, then what they gave."""
 
     def launch(
@@ -138,11 +148,14 @@ def _folding(start: str) -> Callable[..., tuple[Launch, ...]]:
             return ()
         form = form_of(x.aval, axes)
         if x.size == 0:  # there is nothing to read, maybe not even an address
-            return (Launch("nothing", (out.size,), None, (out,), _options(x, out, start)),)
+            return (Launch("nothing", (out.size,), None, (out,), fold.options(x, out)),)
         if not scratch:
-            return (_fold(device, out, x, form, start),)
+            return (fold_chunks(device, out, x, form, fold),)
         last = attrs.evolve(form, n=form.chunks, chunk=form.chunks)
-        return _fold(device, scratch[0], x, form, start), _fold(device, out, scratch[0], last, start)
+        return (
+            fold_chunks(device, scratch[0], x, form, fold),
+            fold_chunks(device, out, scratch[0], last, fold),
+        )
 
     return launch
 
@@ -152,7 +165,7 @@ def _folding(start: str) -> Callable[..., tuple[Launch, ...]]:
 
 def _sum_aval(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[ShapedArray, ...]:
     dtype = "int32" if x.dtype.name in ("bool", "uint8") else x.dtype
-    return (ShapedArray(_reduced("reduce_sum", x, axes), dtype),)
+    return (ShapedArray(reduced("reduce_sum", x, axes), dtype),)
 
 
 def _sum_vjp(cts: Any, ins: Any, outs: Any, needed: Any, *, axes: tuple[int, ...]) -> Sequence[Any]:
@@ -165,7 +178,7 @@ def _sum_vjp(cts: Any, ins: Any, outs: Any, needed: Any, *, axes: tuple[int, ...
 
 def _sum_scratch(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[ShapedArray, ...]:
     (out,) = _sum_aval(x, axes=axes)
-    return _partials(form_of(x, axes), out.dtype)
+    return partials(form_of(x, axes), out.dtype)
 
 
 def _sum_numpy(out: np.ndarray, x: np.ndarray, *scratch: np.ndarray, axes: tuple[int, ...]) -> None:
@@ -186,98 +199,99 @@ reduce_sum_p = Primitive(
     "reduce_sum",
     aval=_sum_aval,
     vjp=_sum_vjp,
-    cost=_cost,
+    cost=reduction_cost,
     numpy=Host(_sum_numpy, _sum_scratch),
-    opencl=(Variant("reduce.cl", _folding("-DSTART=0"), scratch=_sum_scratch),),
+    opencl=(Variant("reduce.cl", folding(SUM), scratch=_sum_scratch),),
     alias=None,
-    split=_split,
+    split=reduction_split,
 )
 
 
-# --- max and argmax ---------------------------------------------------------------------------------
+# --- max, min and where they are --------------------------------------------------------------------
 
 
-def _max_aval(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[ShapedArray, ...]:
-    out = ShapedArray(_reduced("reduce_max", x, axes), x.dtype)
-    _refuse_empty("reduce_max", x, axes)
-    return (out,)
+def _extreme(name: str, ufunc: Any, fold: Fold, place: Callable[[Any, int], Any]) -> Primitive:
+    """The largest or the smallest along axes; `place(x, axis)` says where it is."""
+
+    def aval(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[ShapedArray, ...]:
+        out = ShapedArray(reduced(name, x, axes), x.dtype)
+        _refuse_empty(name, x, axes)
+        return (out,)
+
+    def vjp(cts: Any, ins: Any, outs: Any, needed: Any, *, axes: tuple[int, ...]) -> Sequence[Any]:
+        """The cotangent goes to the first of equals."""
+        (ct,), (x,) = cts, ins
+        if x.dtype.kind != "f":
+            return (None,)
+        form = form_of(aval_of(x), axes)
+        flat = shape.reshape(x, (form.outer, form.n, form.inner))
+        winner, ct = (shape.reshape(v, (form.outer, 1, form.inner)) for v in (place(flat, 1), ct))
+        here = elementwise.equal(np.arange(form.n, dtype=np.int32).reshape(form.n, 1), winner)
+        return (shape.reshape(elementwise.where(here, ct, 0), x.shape),)
+
+    def run(out: np.ndarray, x: np.ndarray, *, axes: tuple[int, ...]) -> None:
+        form = form_of(aval_of(x), axes)
+        ufunc.reduce(x.reshape(form.outer, form.n, form.inner), axis=1, out=out.reshape(form.outer, form.inner))
+
+    def scratch(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[ShapedArray, ...]:
+        return partials(form_of(x, axes), x.dtype)
+
+    return Primitive(
+        name,
+        aval=aval,
+        vjp=vjp,
+        cost=reduction_cost,
+        numpy=Host(run),
+        opencl=(Variant("reduce.cl", folding(fold), scratch=scratch),),
+        alias=None,
+        split=reduction_split,
+    )
 
 
-def _max_vjp(cts: Any, ins: Any, outs: Any, needed: Any, *, axes: tuple[int, ...]) -> Sequence[Any]:
-    """The cotangent goes to the first of the largest elements."""
-    (ct,), (x,) = cts, ins
-    if x.dtype.kind != "f":
-        return (None,)
-    form = form_of(aval_of(x), axes)
-    flat = shape.reshape(x, (form.outer, form.n, form.inner))
-    winner, ct = (shape.reshape(v, (form.outer, 1, form.inner)) for v in (argmax(flat, 1), ct))
-    here = elementwise.equal(np.arange(form.n, dtype=np.int32).reshape(form.n, 1), winner)
-    return (shape.reshape(elementwise.where(here, ct, 0), x.shape),)
+def _place(name: str, find: Callable[..., Any], fold: Fold) -> Primitive:
+    """Where along an axis the largest or the smallest is: `find` in NumPy."""
+
+    def aval(x: ShapedArray, *, axis: int) -> tuple[ShapedArray, ...]:
+        out = ShapedArray(reduced(name, x, (axis,)), np.int32)
+        _refuse_empty(name, x, (axis,))
+        return (out,)
+
+    def run(out: np.ndarray, x: np.ndarray, scratch: np.ndarray, *, axis: int) -> None:
+        places = scratch.view(np.int64)  # the only dtype that NumPy writes places in
+        find(x, axis=axis, out=places)
+        np.copyto(out, places, casting="same_kind")
+
+    def launch(
+        device: Device, outs: Sequence[Operand], ins: Sequence[Operand], scratch: Sequence[Operand], *, axis: int
+    ) -> tuple[Launch, ...]:
+        (out,), (x,) = outs, ins
+        if out.size == 0:
+            return ()
+        form, options = form_of(x.aval, (axis,)), fold.options(x, out)
+        sizes = tuple(map(np.int32, (form.n, form.inner, form.chunk)))
+        target = (*scratch, out)[0]
+        first = each_task(device, "place", form.chunks * out.size, form.chunk, (target, x, *sizes), options)
+        if not scratch:
+            return (first,)
+        args = out, x, *scratch, *sizes
+        return first, each_task(device, "place_of_chunks", out.size, form.chunks, args, options)
+
+    return Primitive(
+        name,
+        aval=aval,
+        vjp=lambda cts, ins, outs, needed, *, axis: (None,),
+        cost=lambda x, *, axis: reduction_cost(x, axes=(axis,)),
+        numpy=Host(run, lambda x, *, axis: (ShapedArray(reduced(name, x, (axis,)), np.float64),)),
+        opencl=(Variant("reduce.cl", launch, scratch=lambda x, *, axis: partials(form_of(x, (axis,)), np.int32)),),
+        alias=None,
+        split=lambda x, *, axis: reduction_split(x, axes=(axis,)),
+    )
 
 
-def _max_scratch(x: ShapedArray, *, axes: tuple[int, ...]) -> tuple[ShapedArray, ...]:
-    return _partials(form_of(x, axes), x.dtype)
-
-
-def _max_numpy(out: np.ndarray, x: np.ndarray, *, axes: tuple[int, ...]) -> None:
-    form = form_of(aval_of(x), axes)
-    np.maximum.reduce(x.reshape(form.outer, form.n, form.inner), axis=1, out=out.reshape(form.outer, form.inner))
-
-
-reduce_max_p = Primitive(
-    "reduce_max",
-    aval=_max_aval,
-    vjp=_max_vjp,
-    cost=_cost,
-    numpy=Host(_max_numpy),
-    opencl=(Variant("reduce.cl", _folding(""), scratch=_max_scratch),),
-    alias=None,
-    split=_split,
-)
-
-
-def _argmax_aval(x: ShapedArray, *, axis: int) -> tuple[ShapedArray, ...]:
-    out = ShapedArray(_reduced("argmax", x, (axis,)), np.int32)
-    _refuse_empty("argmax", x, (axis,))
-    return (out,)
-
-
-def _argmax_numpy(out: np.ndarray, x: np.ndarray, scratch: np.ndarray, *, axis: int) -> None:
-    places = scratch.view(np.int64)  # the only dtype that NumPy writes places in
-    np.argmax(x, axis=axis, out=places)
-    np.copyto(out, places, casting="same_kind")
-
-
-def _argmax_launch(
-    device: Device, outs: Sequence[Operand], ins: Sequence[Operand], scratch: Sequence[Operand], *, axis: int
-) -> tuple[Launch, ...]:
-    (out,), (x,) = outs, ins
-    if out.size == 0:
-        return ()
-    form, options = form_of(x.aval, (axis,)), _options(x, out, "")
-    sizes = tuple(map(np.int32, (form.n, form.inner, form.chunk)))
-    first = _each(device, "argmax", (*scratch, out)[0], form.chunks * out.size, form.chunk, (x, *sizes), options)
-    if not scratch:
-        return (first,)
-    return first, _each(device, "argmax_of_chunks", out, out.size, form.chunks, (x, *scratch, *sizes), options)
-
-
-def _each(device: Device, kernel: str, out: Operand, tasks: int, length: int, args: Any, options: str) -> Launch:
-    if device.type == "cpu":
-        return _cpu_launch(kernel, tasks, length, (out, *args), options)
-    return _gpu_launch(kernel, tasks, (out, *args), options)
-
-
-argmax_p = Primitive(
-    "argmax",
-    aval=_argmax_aval,
-    vjp=lambda cts, ins, outs, needed, *, axis: (None,),
-    cost=lambda x, *, axis: _cost(x, axes=(axis,)),
-    numpy=Host(_argmax_numpy, lambda x, *, axis: (ShapedArray(_reduced("argmax", x, (axis,)), np.float64),)),
-    opencl=(Variant("reduce.cl", _argmax_launch, scratch=lambda x, *, axis: _partials(form_of(x, (axis,)), np.int32)),),
-    alias=None,
-    split=lambda x, *, axis: _split(x, axes=(axis,)),
-)
+argmax_p = _place("argmax", np.argmax, MAX)
+argmin_p = _place("argmin", np.argmin, MIN)
+reduce_max_p = _extreme("reduce_max", np.maximum, MAX, lambda x, axis: argmax(x, axis))
+reduce_min_p = _extreme("reduce_min", np.minimum, MIN, lambda x, axis: argmin(x, axis))
 
 
 # --- what users call --------------------------------------------------------------------------------
@@ -292,9 +306,9 @@ def canonical_axes(op: str, axes: Axes, ndim: int) -> tuple[int, ...]:
     return found
 
 
-def _reduce(primitive: Primitive, op: str, x: Any, axes: Axes, keepdims: bool) -> Any:
+def reduce_runs(primitive: Primitive, x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     """Reduce one run of neighbouring axes after the other, the last ones first."""
-    axes, before = canonical_axes(op, axes, x.ndim), x.shape
+    before = x.shape
     runs: list[tuple[int, ...]] = []
     for axis in axes:
         if runs and runs[-1][-1] == axis - 1:
@@ -307,31 +321,52 @@ def _reduce(primitive: Primitive, op: str, x: Any, axes: Axes, keepdims: bool) -
     return shape.reshape(x, kept) if keepdims else x
 
 
-def sum(x: Any, axes: Axes = None, keepdims: bool = False) -> Any:
-    """The sum along `axes` (all of them by default); bool and uint8 add up as int32."""
+def widened(x: Any) -> Any:
+    """What adds up: bool and uint8 as int32."""
+    return elementwise.astype(x, "int32") if x.dtype.name in ("bool", "uint8") else x
+
+
+def sum(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The sum along `axis` (one, several, or by default all); bool and uint8 add up as int32."""
     (x,) = elementwise.promote("sum", x)
-    if x.dtype.name in ("bool", "uint8") and canonical_axes("sum", axes, x.ndim) == ():
-        return elementwise.astype(x, "int32")
-    return _reduce(reduce_sum_p, "sum", x, axes, keepdims)
+    axes = canonical_axes("sum", axis, x.ndim)
+    return reduce_runs(reduce_sum_p, x if axes else widened(x), axes, keepdims)
 
 
-def mean(x: Any, axes: Axes = None, keepdims: bool = False) -> Any:
-    """The mean along `axes` (all of them by default), a float: float32 for what is no float."""
-    (x,) = elementwise.promote("mean", x)
-    x = x if x.dtype.kind == "f" else elementwise.astype(x, "float32")
-    count = math.prod(x.shape[a] for a in canonical_axes("mean", axes, x.ndim))
-    return elementwise.div(sum(x, axes, keepdims), count)
+def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The mean along `axis` (one, several, or by default all), a float: float32 for what is no float."""
+    (x,) = elementwise.promote_floats("mean", x)
+    axes = canonical_axes("mean", axis, x.ndim)
+    return elementwise.div(sum(x, axes, keepdims), math.prod(x.shape[a] for a in axes))
 
 
-def max(x: Any, axes: Axes = None, keepdims: bool = False) -> Any:
-    """The largest element along `axes` (all of them by default); NaN where there is one."""
+def max(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The largest element along `axis` (one, several, or by default all); NaN where there is one."""
     (x,) = elementwise.promote("max", x)
-    return _reduce(reduce_max_p, "max", x, axes, keepdims)
+    return reduce_runs(reduce_max_p, x, canonical_axes("max", axis, x.ndim), keepdims)
 
 
-def argmax(x: Any, axis: int = -1) -> Any:
-    """Where along `axis` the largest element is, as int32: the first in a tie, the first NaN if there is one."""
-    (x,) = elementwise.promote("argmax", x)
-    (axis,) = canonical_axes("argmax", axis, x.ndim)
-    (y,) = argmax_p.bind(x, axis=axis)
-    return y
+def min(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The smallest element along `axis` (one, several, or by default all); NaN where there is one."""
+    (x,) = elementwise.promote("min", x)
+    return reduce_runs(reduce_min_p, x, canonical_axes("min", axis, x.ndim), keepdims)
+
+
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Where along `axis` (by default in all of `x`) the largest element is, as int32: the first of equals or NaNs."""
+    return _place_of(argmax_p, x, axis, keepdims)
+
+
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Where along `axis` (by default in all of `x`) the smallest element is, as int32: the first of equals or NaNs."""
+    return _place_of(argmin_p, x, axis, keepdims)
+
+
+def _place_of(primitive: Primitive, x: Any, axis: int | None, keepdims: bool) -> Any:
+    (x,) = elementwise.promote(primitive.name, x)
+    axes = canonical_axes(primitive.name, axis, x.ndim)
+    (y,) = primitive.bind(
+        shape.reshape(x, (math.prod(x.shape),)) if axis is None else x, axis=0 if axis is None else axes[0]
+    )
+    kept = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
+    return shape.reshape(y, kept) if keepdims else y

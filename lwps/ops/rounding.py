@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lwps.core import Primitive, ShapedArray, aval_of
-from lwps.ops.arithmetic import mul, neg
+from lwps.ops.arithmetic import div, mul, neg
 from lwps.ops.broadcast import unbroadcast
 from lwps.ops.rules import NUMBERS, elementwise, no_cotangent
 from lwps.ops.values import binary, promote
@@ -34,6 +34,19 @@ floor = _rounding(floor_p, "The largest whole number that is not above `x`.")
 ceil = _rounding(ceil_p, "The smallest whole number that is not below `x`.")
 trunc = _rounding(trunc_p, "`x` without its fraction.")
 rint = _rounding(rint_p, "The nearest whole number, of two the even one.")
+
+
+def round(x: Any, decimals: int = 0) -> Any:
+    """`x` to so many decimals, halves to even; integers stay as they are."""
+    (x,) = promote("round", x)
+    if aval_of(x).dtype.kind != "f":
+        if decimals < 0:
+            raise TypeError(f"round: integers must be rounded to 0 decimals or more, got {decimals}; use astype before")
+        return x
+    if decimals == 0:
+        return rint(x)
+    scale = 10.0 ** abs(decimals)  # 0.1 would not be exact
+    return div(rint(mul(x, scale)), scale) if decimals > 0 else mul(rint(div(x, scale)), scale)
 
 
 # --- division with a remainder ----------------------------------------------------------------------

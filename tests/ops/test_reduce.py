@@ -1,4 +1,4 @@
-"""Sums, maxima and their places on every processor against NumPy in float64."""
+"""Sums, extremes and their places on every processor against NumPy in float64."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes
 from lwps import tracing
 from lwps.core import Device, ShapedArray, aval_of
 from lwps.ops import reduce
-from lwps.ops.reduce import CHUNK, argmax_p, reduce_max_p, reduce_sum_p
+from lwps.ops.reduce import CHUNK, argmax_p, argmin_p, reduce_max_p, reduce_min_p, reduce_sum_p
 from lwps.runtime.kernels import recipe
 from tests.places import on_each_device, on_each_place, on_each_processor, run
 
@@ -58,6 +58,7 @@ def test_sum_and_max_of_any_run_of_axes(place, case, seed):
     (total,), (top,) = run(reduce_sum_p, x, place=place, axes=axes), run(reduce_max_p, x, place=place, axes=axes)
     np.testing.assert_allclose(total, x.astype(np.float64).sum(axes), rtol=1e-5, atol=1e-4)
     np.testing.assert_array_equal(top, x.max(axes))
+    np.testing.assert_array_equal(run(reduce_min_p, x, place=place, axes=axes)[0], x.min(axes))
 
 
 @on_each_place
@@ -65,11 +66,13 @@ def test_sum_and_max_of_any_run_of_axes(place, case, seed):
 def test_every_way_to_cut_the_work(place, form):
     x = values(0, form)
     (total,), (top,) = run(reduce_sum_p, x, place=place, axes=(1,)), run(reduce_max_p, x, place=place, axes=(1,))
-    (where,) = run(argmax_p, x, place=place, axis=1)
+    (where,), (low,) = run(argmax_p, x, place=place, axis=1), run(reduce_min_p, x, place=place, axes=(1,))
     # 2e-6: NumPy's own rule, one row after the other within a chunk, is at 1e-6
     np.testing.assert_allclose(total, x.astype(np.float64).sum(1), rtol=2e-6, atol=2e-6 * form[1])
     np.testing.assert_array_equal(top, x.max(1))
     np.testing.assert_array_equal(where, x.argmax(1))
+    np.testing.assert_array_equal(low, x.min(1))
+    np.testing.assert_array_equal(run(argmin_p, x, place=place, axis=1)[0], x.argmin(1))
 
 
 @on_each_processor
@@ -84,6 +87,8 @@ def test_integers_are_exact(processor, dtype):
         np.testing.assert_array_equal(total, x.sum(1, dtype=total.dtype))
         np.testing.assert_array_equal(top, x.max(1))
         np.testing.assert_array_equal(run(argmax_p, x, place=processor, axis=1)[0], x.argmax(1))
+        np.testing.assert_array_equal(run(reduce_min_p, x, place=processor, axes=(1,))[0], x.min(1), strict=True)
+        np.testing.assert_array_equal(run(argmin_p, x, place=processor, axis=1)[0], x.argmin(1))
 
 
 @on_each_place
@@ -96,6 +101,9 @@ def test_a_nan_anywhere_comes_out_and_its_place_is_the_first(place, n, inner, se
     (top,), (at,) = run(reduce_max_p, x, place=place, axes=(1,)), run(argmax_p, x, place=place, axis=1)
     np.testing.assert_array_equal(top, np.maximum.reduce(x, axis=1))
     np.testing.assert_array_equal(at, np.argmax(x, axis=1))
+    (low,), (at,) = run(reduce_min_p, -x, place=place, axes=(1,)), run(argmin_p, -x, place=place, axis=1)
+    np.testing.assert_array_equal(low, np.minimum.reduce(-x, axis=1))
+    np.testing.assert_array_equal(at, np.argmin(-x, axis=1))
 
 
 @on_each_place
@@ -106,6 +114,8 @@ def test_in_a_tie_the_first_place_counts(place, n):
     assert run(argmax_p, x, place=place, axis=1)[0].tolist() == [7]
     assert run(argmax_p, np.zeros_like(x), place=place, axis=1)[0].tolist() == [0]
     assert run(argmax_p, np.full_like(x, -np.inf), place=place, axis=1)[0].tolist() == [0]
+    assert run(argmin_p, -x, place=place, axis=1)[0].tolist() == [7]
+    assert run(argmin_p, np.full_like(x, np.inf), place=place, axis=1)[0].tolist() == [0]
 
 
 @on_each_place
@@ -172,7 +182,7 @@ def any_axes(draw):
 def test_ops_take_axes_as_numpy_does(case, keepdims, seed):
     shape, axes = case
     x = values(seed, shape).astype(np.float64)
-    for op, reference in ((reduce.sum, np.sum), (reduce.mean, np.mean), (reduce.max, np.max)):
+    for op, reference in ((reduce.sum, np.sum), (reduce.mean, np.mean), (reduce.max, np.max), (reduce.min, np.min)):
         y = op(x, axes, keepdims)
         want = reference(x, axis=axes, keepdims=keepdims)
         assert y.shape == np.shape(want)
@@ -191,7 +201,11 @@ def test_dtypes_of_the_ops():
     assert (reduce.mean(flags).dtype, reduce.mean(flags).item()) == (np.float32, pytest.approx(2 / 3))
     assert reduce.mean(np.array([1, 2], np.uint8)).item() == 1.5
     assert reduce.max(np.array([1, 2], np.uint8)).dtype == np.uint8
-    assert reduce.argmax(np.array([[1, 5, 2]])).tolist() == [1]
+    assert reduce.argmax(np.array([[1, 5, 2]]), -1).tolist() == [1]
+    assert reduce.argmax(np.array([[1, 5], [2, 0]])).tolist() == 1
+    assert reduce.argmin(np.array([[1, 5], [2, 0]]), keepdims=True).tolist() == [[3]]
+    assert reduce.argmin(np.array([[1, 5], [2, 0]]), 0, keepdims=True).tolist() == [[0, 1]]
+    assert reduce.min(np.array([-(2**31), 2**31 - 1], np.int32)).item() == -(2**31)
     assert reduce.sum(3).item() == 3
 
 
@@ -205,12 +219,15 @@ def test_vjp_of_sum_and_max_match_differences(check_vjp, case, seed):
     x = rng.permutation(int(np.prod(shape))).reshape(shape) / 7  # no two alike: a step does not change who is largest
     check_vjp(reduce_sum_p, x, seed=seed, axes=axes)
     check_vjp(reduce_max_p, x, seed=seed, axes=axes)
+    check_vjp(reduce_min_p, x, seed=seed, axes=axes)
 
 
 def test_in_a_tie_the_cotangent_of_max_goes_to_the_first_in_order():
     x = np.zeros((2, 3))
     x[1, 1] = x[1, 2] = x[0, 2] = 5
     (ct,) = reduce_max_p.vjp([np.float64(2)], (x,), (None,), (True,), axes=(0, 1))
+    assert ct.tolist() == [[0, 0, 2], [0, 0, 0]]
+    (ct,) = reduce_min_p.vjp([np.float64(2)], (-x,), (None,), (True,), axes=(0, 1))
     assert ct.tolist() == [[0, 0, 2], [0, 0, 0]]
 
 
@@ -246,6 +263,8 @@ def test_parts_of_a_split_make_the_whole(case, seed):
             TypeError,
             r"reduce_max: there must be at least one element .* float64\[0,3\]",
         ),
+        (lambda x: reduce.min(x[:0], 0), TypeError, "reduce_min: there must be at least one element"),
+        (lambda x: reduce.argmin(x[:0]), TypeError, "argmin: there must be at least one element"),
         (lambda x: reduce.argmax(x[:0], 0), TypeError, "argmax: there must be at least one element"),
         (lambda x: reduce.argmax(x, 5), ValueError, "argmax: axes must be different ones of 2"),
     ],
