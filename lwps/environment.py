@@ -8,10 +8,44 @@ has not been imported before.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-CACHE = "LWPS_CACHE_DIR"  # the folder of measurements; empty: keep none
+CACHE = "LWPS_CACHE_DIR"
 BLAS_SPIN = "OPENBLAS_THREAD_TIMEOUT"
+
+
+class Variable(NamedTuple):
+    """An environment variable and what it does, in a sentence."""
+
+    name: str
+    does: str
+
+
+OWN = (
+    Variable(CACHE, "The folder of measurements and receipts; empty: keep none. Default: the user's cache folder."),
+    Variable(
+        BLAS_SPIN, "How long OpenBLAS's idle threads spin, as a power of two of cycles. lwps sets 4 unless it is set."
+    ),
+)
+OTHERS = (  # read by the libraries below lwps; `lwps doctor` shows those that are set
+    Variable("OCL_ICD_VENDORS", "The folder of `.icd` files that the OpenCL loader reads, or one such file."),
+    Variable("OPENCL_VENDOR_PATH", "The same for ocl-icd where `OCL_ICD_VENDORS` is not set: a folder."),
+    Variable("OCL_ICD_FILENAMES", "Drivers for Khronos's loader. The loader in PyOpenCL's wheel does not read it."),
+    Variable("OCL_ICD_DEBUG", "ocl-icd says what it loads; 15: all of it."),
+    Variable(
+        "RUSTICL_ENABLE", "Mesa's drivers that rusticl may show, comma-separated: panfrost, freedreno, iris, radeonsi."
+    ),
+    Variable("POCL_DEVICES", "PoCL's devices."),
+    Variable("POCL_MEMORY_LIMIT", "Gigabytes that PoCL's device says it has."),
+    Variable("POCL_MAX_PTHREAD_COUNT", "Threads of PoCL's device."),
+    Variable("POCL_CACHE_DIR", "Where PoCL keeps built kernels."),
+    Variable("OPENBLAS_NUM_THREADS", "Threads of NumPy's matrix products with OpenBLAS."),
+    Variable("MKL_NUM_THREADS", "The same with MKL."),
+    Variable("OMP_NUM_THREADS", "The same where the library uses OpenMP."),
+    Variable("LD_LIBRARY_PATH", "Folders that libraries, drivers among them, are looked for in first."),
+)
 
 os.environ.setdefault(BLAS_SPIN, "4")
 
@@ -20,3 +54,8 @@ def cache_folder(default: str) -> Path | None:
     """Where measurements are kept, None where the user wants none kept."""
     named = os.environ.get(CACHE)
     return None if named == "" else Path(named or default)
+
+
+def all_set() -> Mapping[str, str]:
+    """The environment of this process as it is now."""
+    return dict(os.environ)

@@ -8,7 +8,7 @@ try:
 except ModuleNotFoundError as error:
     raise SystemExit(f"lwps: the shell needs typer and rich, got {error}; pip install 'lwps[cli]'") from None
 
-from lwps.cli import bench, devices, explain, plan, trace, train
+from lwps.cli import bench, devices, doctor, explain, plan, trace, train
 from lwps.cli.terminal import err
 from lwps.data import DataError
 from lwps.plan import PlanError
@@ -28,6 +28,7 @@ app.command()(plan.profile)
 app.command()(plan.plan)
 app.command()(explain.explain)
 app.command()(trace.trace)
+app.command()(doctor.doctor)
 
 
 def main() -> None:
