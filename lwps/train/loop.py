@@ -9,11 +9,10 @@ from typing import Any
 import attrs
 import numpy as np
 
-from lwps import tracing
+from lwps import optim, tracing
 from lwps.api import Jitted, default_machine, jit
 from lwps.data import Examples, eval_batches
 from lwps.nn import Layer
-from lwps.optim import warmup_cosine_decay_schedule
 from lwps.plan import Plan
 from lwps.runtime.machine import Machine
 from lwps.train.resume import Origin, described, plan_to_go_on_with, restored, software
@@ -25,10 +24,13 @@ from lwps.train.steps import draws, evaluate_step_of, train_step_of
 DONATED = (0, 1, 2)  # params, state, opt_state
 
 
-def cosine(step: int, steps: int, peak: float) -> float:
-    """A learning rate that rises over the first twentieth and falls to 0 along half a cosine."""
+def cosine(steps: int, peak: float) -> np.ndarray:
+    """Learning rates float32[steps] that rise over the first twentieth and fall towards 0 along half a cosine."""
     warm = max(1, steps // 20)
-    return float(warmup_cosine_decay_schedule(peak / warm, peak, warm, max(steps, warm + 1))(step))
+    rise = optim.linear_schedule(peak / warm, peak, max(1, warm - 1))
+    fall = optim.cosine_decay_schedule(peak, max(1, steps - warm))
+    schedule = optim.join_schedules((rise, fall), (warm,))
+    return np.asarray(schedule(np.arange(steps, dtype=np.int32)))
 
 
 def _warn(text: str) -> None:
@@ -65,11 +67,11 @@ def train(
     task = _task(model, dataset, settings, state)
     if resume is not None:
         state, origin = restored(resume, state, settings, dataset, saver.about if saver else {})
-        traced = tracing.trace(task.step, *task.args(state), donate_argnums=DONATED)
-        kept, lines = plan_to_go_on_with(origin, settings, traced, machine)
-        plan = plan or kept
-        for line in lines:
-            note(line)
+        if plan is None and state.step < task.steps:
+            traced = tracing.trace(task.step, *task.args(state), donate_argnums=DONATED)
+            plan, lines = plan_to_go_on_with(origin, settings, traced, machine)
+            for line in lines:
+                note(line)
     step = jit(task.step, placement=plan or settings.placement, donate_argnums=DONATED, machine=machine)
     start = state.step
     train_s = _steps(task, step, state, report, saver, stop, note)
@@ -101,15 +103,13 @@ class _Task:
     per_epoch: int
     per_step: int  # labels in a batch
     draws: bool
-
-    def lr(self, n: int) -> float:
-        return cosine(n, self.steps, self.settings.lr)
+    lrs: np.ndarray  # of all steps
 
     def args(self, state: State) -> tuple[Any, ...]:
         """The arguments of the step that follows."""
         batch = self.dataset.batch(state.step, self.settings.batch, self.settings.seed)
         key = (key_of(self.settings, state.step),) if self.draws else ()
-        return (state.params, state.state, state.opt_state, *batch, np.float32(self.lr(state.step)), *key)
+        return (state.params, state.state, state.opt_state, *batch, self.lrs[state.step], *key)
 
 
 def _check_batch(dataset: Examples, settings: Settings) -> None:
@@ -120,14 +120,16 @@ def _check_batch(dataset: Examples, settings: Settings) -> None:
 
 def _task(model: Layer, dataset: Examples, settings: Settings, state: State) -> _Task:
     per_epoch = dataset.count // settings.batch
+    steps = settings.steps or settings.epochs * per_epoch
     return _Task(
         dataset=dataset,
         settings=settings,
         step=train_step_of(model, settings.optimizer_of),
-        steps=settings.steps or settings.epochs * per_epoch,
+        steps=steps,
         per_epoch=per_epoch,
         per_step=dataset.batch(0, settings.batch, settings.seed)[1].size,
         draws=draws(model, state.params, state.state, input_aval(dataset, settings.batch)),
+        lrs=cosine(steps, settings.lr),
     )
 
 
@@ -151,11 +153,8 @@ def _steps(
             begin = time.perf_counter()
         rate = (n - start) * task.per_step / max(time.perf_counter() - begin, 1e-9)
         accuracy = int(right) / task.per_step
-        report(
-            Progress(
-                state.step, task.steps, n // task.per_epoch, state.losses[-1], accuracy, task.lr(n), rate, time.time()
-            )
-        )
+        epoch, lr = n // task.per_epoch, float(task.lrs[n])
+        report(Progress(state.step, task.steps, epoch, state.losses[-1], accuracy, lr, rate, time.time()))
         if saver and saver.due(state.step):
             saver.save(state, _origin(task, state, saver, step), note)
         if stop():

@@ -59,8 +59,21 @@ def test_progress_counts_steps_epochs_and_right_answers():
     assert {r.steps for r in rows} == {7}
     assert tuple(r.loss for r in rows) == end.losses
     assert all(r.accuracy * 8 == int(r.accuracy * 8) for r in rows)
-    assert [r.lr for r in rows] == [cosine(n, 7, 0.05) for n in range(7)]
+    assert [r.lr for r in rows] == cosine(7, 0.05).tolist()
     assert all(a.time <= b.time for a, b in itertools.pairwise(rows))
+
+
+def cosine_by_hand(step, steps, peak):
+    warm = max(1, steps // 20)
+    if step < warm:
+        return peak * (step + 1) / warm
+    return peak * 0.5 * (1 + np.cos(np.pi * (step - warm) / max(1, steps - warm)))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 40, 1000])
+def test_the_learning_rate_rises_over_a_twentieth_and_falls_along_a_cosine(steps):
+    expected = [cosine_by_hand(n, steps, 0.1) for n in range(steps)]
+    np.testing.assert_allclose(cosine(steps, 0.1), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_layers_draw_other_numbers_in_each_step_and_for_each_seed():
