@@ -173,7 +173,7 @@ class Variant:
     `applies(device, *avals, **params)` says whether it can; `launch(device, outs, ins, scratch,
     **params)` gives its launches in order (each sees what the ones before it wrote);
     `scratch(*avals, **params)` the avals of what it needs beside outs and ins.
-    `file` is a `.cl` beside the module named in `package`.
+    `file` is a `.cl` beside the modules of `package`, or an absolute path.
     """
 
     file: str

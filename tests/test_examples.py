@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lwps
 from lwps import testing
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -61,6 +62,50 @@ def test_plan_edit_explain_keeps_the_pin(capsys):
     ((layer, processor),) = plan.pins.items()
     assert {p for name, p in plan.placement.items() if name.startswith(f"{layer}/")} == {processor}
     assert "the step would take" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("processor", testing.PROCESSORS)
+@pytest.mark.parametrize("shape", [(2,), (7, 130), (2, 3, 10), (0, 4), (3, 0)])
+def test_own_primitive_is_the_gate_on_every_processor(processor, shape, check_vjp):
+    module = example("own_primitive")
+    x = (30 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
+    x[..., :1] = -100  # exp(100) overflows float32
+    (y,) = testing.run_primitive(module.swiglu_p, x, processor=processor)
+    a, b = np.split(np.float64(x), 2, -1)
+    np.testing.assert_allclose(y, a / (1 + np.exp(-a)) * b, rtol=1e-5, atol=1e-6)
+    if x.size:
+        check_vjp(module.swiglu_p, x / 30)
+
+
+def test_own_primitive_refuses_what_has_no_halves():
+    module = example("own_primitive")
+    for x in (np.zeros((2, 3)), np.zeros(()), np.zeros(2, np.int32)):
+        with pytest.raises(TypeError, match="swiglu: x must be floats with an even last axis, got"):
+            module.swiglu(x)
+    lines = (EXAMPLES / "own_primitive.py").read_text().splitlines()
+    assert sum(bool(line.strip()) for line in lines) < 60
+
+
+@pytest.mark.parametrize("processor", testing.PROCESSORS)
+def test_own_vjp_bounds_a_cotangent_and_nothing_else(processor):
+    x, ct = np.float32([3, -4]), np.float32([6, 8])
+    bounded = example("own_vjp").bounded
+
+    def both(x, ct):
+        y, pull_back = lwps.vjp(bounded(5.0), x)
+        return y, pull_back(ct)[0], pull_back(ct / 4)[0]
+
+    y, large, small = lwps.jit(both, placement=processor)(x, ct)
+    np.testing.assert_array_equal(y, x)
+    np.testing.assert_allclose(large, [3, 4], rtol=1e-6)
+    np.testing.assert_allclose(small, ct / 4, rtol=1e-6)
+
+
+def test_own_vjp_keeps_gradients_from_exploding(capsys):
+    rows = example("own_vjp").main(steps=(1, 100))
+    assert not np.isfinite(rows[1][1])
+    assert 0.1 < rows[1][2] < 10
+    assert "with bounded(1.0)" in capsys.readouterr().out
 
 
 def test_examples_are_short_and_in_the_gallery():
