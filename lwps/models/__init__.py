@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+from lwps.models.gpt import gpt
 from lwps.models.lenet import lenet5
 from lwps.models.mlp import mlp
 from lwps.models.resnet import resnet18, resnet34
 from lwps.nn import Layer
 
-__all__ = ["MODELS", "build", "lenet5", "mlp", "resnet18", "resnet34"]
+__all__ = ["MODELS", "build", "gpt", "lenet5", "mlp", "resnet18", "resnet34"]
 
 SMALL = 64  # images of at most so many pixels a side would be gone behind ResNet's first two layers
 

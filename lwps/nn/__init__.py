@@ -2,6 +2,7 @@
 
 from lwps.nn import initializers
 from lwps.nn.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from lwps.nn.attention import multi_head_attention
 from lwps.nn.batch_norm import batch_norm
 from lwps.nn.combine import residual, serial
 from lwps.nn.conv import conv1d, conv1d_transpose, conv2d, conv2d_transpose, depthwise_conv2d
@@ -11,7 +12,10 @@ from lwps.nn.layer import Layer, stateless
 from lwps.nn.linear import linear
 from lwps.nn.norm import group_norm, instance_norm, layer_norm, rms_norm
 from lwps.nn.pool import avg_pool, avg_pool1d, flatten, global_avg_pool, global_max_pool, max_pool, max_pool1d
+from lwps.nn.position import position_embedding
 from lwps.nn.recurrent import Cell, gru, gru_cell, lstm, lstm_cell, recurrent, rnn_cell, unroll
+from lwps.nn.tied import tied_embedding
+from lwps.nn.transformer import transformer_block
 from lwps.nn.upsample import upsample
 
 __all__ = [
@@ -44,6 +48,8 @@ __all__ = [
     "lstm_cell",
     "max_pool",
     "max_pool1d",
+    "multi_head_attention",
+    "position_embedding",
     "recurrent",
     "relu",
     "residual",
@@ -55,6 +61,8 @@ __all__ = [
     "softplus",
     "stateless",
     "tanh",
+    "tied_embedding",
+    "transformer_block",
     "unroll",
     "upsample",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from lwps import tracing
-from lwps.core import ShapedArray
+from lwps.core import ShapedArray, aval_of
 from lwps.ops.elementwise import FLOATS
 
 
@@ -41,6 +41,19 @@ def stateless(fn: Callable[[Any], Any]) -> Layer:
     return layer_of(lambda key, aval: ({}, {}), lambda params, state, x, *, train, key=None: (fn(x), state))
 
 
+def by_width(op: str, make: Callable[[int], Layer]) -> Layer:
+    """The layer that `make(C)` gives for sequences [N, T, C]."""
+
+    def of(aval: ShapedArray) -> Layer:
+        check_sequences(op, aval)
+        return make(aval.shape[2])
+
+    def apply(params: Any, state: Any, x: Any, *, train: bool, key: Any = None) -> tuple[Any, Any]:
+        return of(aval_of(x)).apply(params, state, x, train=train, key=key)
+
+    return Layer(lambda key, aval: of(aval).init(key, aval), apply)
+
+
 def result_aval(fn: Callable[[Any], Any], aval: ShapedArray) -> ShapedArray:
     """The aval of `fn(x)` for an `x` of this aval, without computing it."""
     program, _ = tracing.record(lambda x: [fn(x)], [aval])
@@ -51,3 +64,10 @@ def check_floats(op: str, x: ShapedArray) -> None:
     """Refuse what weights cannot be multiplied with."""
     if x.dtype.name not in FLOATS:
         raise TypeError(f"{op}: x must be {' or '.join(FLOATS)}, got {x}; use astype(x, 'float32')")
+
+
+def check_sequences(op: str, x: ShapedArray) -> None:
+    """Refuse what is not a float for each example, position and feature."""
+    if x.ndim != 3:
+        raise TypeError(f"{op}: x must be sequences [N, T, C], got {x}; reshape it")
+    check_floats(op, x)

@@ -5,6 +5,7 @@ from typing import Any
 
 from lwps.core import aval_of
 from lwps.ops import cross_entropy, reduce
+from lwps.ops.concatenate import concatenate
 from lwps.ops.elementwise import (
     absolute,
     add,
@@ -23,6 +24,7 @@ from lwps.ops.elementwise import (
     sub,
     where,
 )
+from lwps.ops.shape import slice
 from lwps.ops.softmax import log_softmax
 
 
@@ -128,6 +130,22 @@ def huber_loss(predictions: Any, targets: Any, delta: float = 1.0) -> Any:
     error = absolute(_errors("huber_loss", predictions, targets))
     near = minimum(error, delta)
     return add(mul(square(near), 0.5), mul(sub(error, near), delta))
+
+
+def next_token_loss(logits: Any, tokens: Any) -> Any:
+    """The mean of -log(the share of tokens[:, t + 1] by logits[:, t]), 0-d: `logits[N, T, K]`, `tokens` int32[N, T].
+
+    The last position of a row has nothing to foretell and does not count. For texts that go on behind their rows, give
+    rows one token longer, and take `softmax_cross_entropy_with_integer_labels` of `tokens[:, 1:]`.
+    """
+    aval = aval_of(tokens)
+    if aval.ndim != 2 or aval.shape[1] < 2:
+        raise TypeError(f"next_token_loss: tokens must be rows [N, T] of at least 2, got {aval}; use longer rows")
+    rows, length = aval.shape
+    # all positions are labelled, the last one by any class: to cut logits would copy them, and pad their cotangents
+    after = concatenate([slice(tokens, (0, 1), (rows, length)), slice(tokens, (0, 0), (rows, 1))], axis=1)
+    losses = softmax_cross_entropy_with_integer_labels(logits, after)
+    return reduce.mean(slice(losses, (0, 0), (rows, length - 1)))
 
 
 def mean_squared_error(predictions: Any, targets: Any) -> Any:

@@ -79,6 +79,26 @@ def test_init_can_be_traced():
             r"instance_norm: x must be float32 or float64, got int32\[2,3\]",
         ),
         (nn.rms_norm(), ShapedArray((2, 3), "uint8"), r"rms_norm: x must be float32 or float64, got uint8\[2,3\]"),
+        (
+            nn.multi_head_attention(2),
+            ROWS,
+            r"multi_head_attention: x must be sequences \[N, T, C\], got float32\[4,7\]",
+        ),
+        (
+            nn.transformer_block(2),
+            ShapedArray((), "float32"),
+            r"transformer_block: x must be sequences \[N, T, C\], got float32\[\]",
+        ),
+        (
+            nn.position_embedding(3),
+            ShapedArray((2, 4, 5), "float32"),
+            r"position_embedding: x must have at most 3 positions, got float32\[2,4,5\]; raise length",
+        ),
+        (
+            nn.position_embedding(9),
+            ShapedArray((2, 4, 5), "int32"),
+            r"position_embedding: x must be float32 or float64, got int32\[2,4,5\]",
+        ),
         (nn.flatten(), ShapedArray((), "float32"), r"flatten: x must have a batch axis, got float32\[\]"),
         (nn.conv2d(4, 3, groups=2), IMAGES, r"conv2d: x must have a multiple of groups \(2\) channels, got 3"),
         (nn.depthwise_conv2d(3), ROWS, r"depthwise_conv2d: x must be images \[N, H, W, C\], got float32\[4,7\]"),
@@ -123,6 +143,15 @@ def test_an_input_that_does_not_fit_is_refused_at_apply(layer, aval, x, message)
     ("make", "message"),
     [
         (lambda: nn.linear(0), "linear: features must be at least 1, got 0"),
+        (lambda: nn.position_embedding(0), "position_embedding: length must be at least 1, got 0"),
+        (
+            lambda: nn.multi_head_attention(4, key_heads=3),
+            "multi_head_attention: heads must be at least 1 and a multiple of key_heads, got 4 and 3",
+        ),
+        (
+            lambda: nn.multi_head_attention(3).init(random.key(0), ShapedArray((1, 2, 4), "float32")),
+            "multi_head_attention: heads must divide the 4 features of x, got 3",
+        ),
         (lambda: nn.conv2d(0, 3), "conv2d: features must be at least 1, got 0"),
         (
             lambda: nn.conv2d(1, (3, 0)),

@@ -198,3 +198,22 @@ def test_binary_cross_entropy_refuses_class_numbers_of_another_shape():
 def test_a_huber_loss_without_a_middle_is_refused():
     with pytest.raises(ValueError, match="huber_loss: delta must be above 0, got 0"):
         optim.losses.huber_loss(np.zeros(1), np.zeros(1), 0)
+
+
+@given(rows=st.integers(1, 4), length=st.integers(2, 6), seed=st.integers(0, 99))
+def test_next_token_loss_is_the_mean_over_positions_that_have_a_next_token(rows, length, seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((rows, length, 5)).astype(np.float32)
+    tokens = rng.integers(0, 5, (rows, length), np.int32)
+    each = optim.losses.softmax_cross_entropy_with_integer_labels(logits[:, :-1], tokens[:, 1:])
+    loss, gradient = lwps.value_and_grad(lambda x: optim.losses.next_token_loss(x, tokens))(logits)
+    assert loss.shape == ()
+    np.testing.assert_allclose(loss, each.mean(), rtol=1e-5)
+    assert not gradient[:, -1].any()
+    assert gradient[:, :-1].any()
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 2, 2)])
+def test_rows_without_a_next_token_are_refused(shape):
+    with pytest.raises(TypeError, match=r"next_token_loss: tokens must be rows \[N, T\] of at least 2, got int32"):
+        optim.losses.next_token_loss(np.zeros((4, 1, 3), np.float32), np.zeros(shape, np.int32))
