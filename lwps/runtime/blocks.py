@@ -45,6 +45,10 @@ class Block:
             self.arguments[start, nbytes] = self._argument(start, nbytes)
         return self.arguments[start, nbytes]
 
+    def release(self) -> None:
+        """Give the memory back to the driver now; nobody may use the block any more."""
+        self.arguments.clear()
+
     def _argument(self, start: int, nbytes: int) -> Any:
         raise TypeError(f"memory: a kernel must be given memory that devices reach, got some of {self.family}")
 
@@ -65,13 +69,19 @@ class BufferBlock(Block):
     """A buffer in a device's own memory.
 
     Parts are sub-buffers, one object each: two of the same bytes did not see each other's writes on NVIDIA (driver
-    580), whose driver also crashes if they go after the buffer they lie in. Attributes go in the order they came, so
-    the buffer comes last. (No `__del__`: the garbage collector would call it on blocks that a slot gives back.)
+    580). They are released before the buffer they lie in, by hand: that driver crashes otherwise, and the garbage
+    collector keeps no order.
     """
 
     def __init__(self, family: str, nbytes: int, buffer: Any, host: np.ndarray | None = None) -> None:
         super().__init__(family, nbytes, host)
         self.buffer = buffer
+
+    def release(self) -> None:
+        parts = [part for part in self.arguments.values() if part is not self.buffer]
+        super().release()
+        for part in (*parts, self.buffer):
+            part.release()
 
     def _argument(self, start: int, nbytes: int) -> Any:
         if start == 0 and nbytes == self.nbytes:
@@ -156,6 +166,11 @@ class HostPtrBlock(MappedBlock, BufferBlock):
     def __init__(self, family: str, nbytes: int, buffer: Any) -> None:
         self.shown: dict[Part, np.ndarray] = {}
         super().__init__(family, nbytes, buffer)
+
+    def release(self) -> None:
+        for array in (a for handles in self.maps.values() for a in handles):
+            array.base.release()
+        super().release()
 
     def mapped_view(self, start: int, aval: ShapedArray) -> np.ndarray | None:
         shown = self.shown.get((start, start + aval.nbytes))

@@ -147,6 +147,7 @@ def _map_costs(machine: Machine, name: str) -> tuple[Handover, Handover]:
         return _median(lambda: _seconds(there_and_back))
 
     to, back = ([mapping(n, mode) for n in (_SMALL, _LARGE)] for mode in ("write", "read"))
+    block.release()
     return _line(*to), _line(*back)
 
 

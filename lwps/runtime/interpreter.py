@@ -8,6 +8,7 @@ nothing is mapped in part, so blocks that went back to the pool are in nobody's 
 """
 
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from lwps.core import Operand, ShapedArray
 from lwps.plan import Copy, Flush, Map, Range, Run, Touching, Unmap, Wait
 from lwps.runtime.blocks import Block, BufferBlock, MappedBlock
 from lwps.runtime.machine import HOST, Machine
-from lwps.runtime.memory import Memory, Slot
+from lwps.runtime.memory import Memory, Slot, release
 from lwps.transforms.memory import SHARED
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Executable:
             for where, sizes in lowered.memory.chunks.items()
             for k, nbytes in enumerate(sizes)
         }
+        weakref.finalize(self, release, [*self._arena.values()])
         self._bound: dict[str, Block] = dict(self._arena)
         self._moves: dict[str, int] = {}  # of the blocks bound, where they have moved
         self._events: list[Any] = [None] * len(lowered.instructions)

@@ -29,6 +29,9 @@ class Memory:
         self._free: dict[tuple[str, int], list[Block]] = {}
         self.lock = threading.RLock()  # held while the values of a slot are brought elsewhere
         self.allocated = 0
+        # all blocks that the pool has ever lent: held, so that the garbage collector never finds one with a slot
+        self._lent: list[Block] = []
+        weakref.finalize(self, release, self._lent)
         self.mapped = machine.sharing == "mapped" and machine.context is not None
 
     @property
@@ -71,7 +74,9 @@ class Memory:
         try:
             return self._free[family, size].pop()
         except (KeyError, IndexError):  # not asked first: another thread may take the last one in between
-            return self.allocate(family, size)
+            block = self.allocate(family, size)
+            self._lent.append(block)
+            return block
 
     def give(self, block: Block) -> None:
         self._free.setdefault((block.family, block.nbytes), []).append(block)
@@ -96,6 +101,12 @@ class Memory:
         queue = self.machine.queues[device.family]
         ends = (device.buffer, host.host[:nbytes])
         cl.enqueue_copy(queue, *(reversed(ends) if device is source else ends), is_blocking=True)
+
+
+def release(blocks: list[Block]) -> None:
+    """Give blocks back to their drivers."""
+    while blocks:
+        blocks.pop().release()
 
 
 class _Exporter:
