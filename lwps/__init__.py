@@ -8,6 +8,7 @@ from lwps.autoplace import Receipt
 from lwps.checkpoint import CheckpointError, load, load_metadata, save
 from lwps.core import Primitive, Program, ShapedArray, check_program
 from lwps.ops import random
+from lwps.ops.at import at
 from lwps.ops.custom import custom_vjp
 from lwps.ops.dynamic import dynamic_slice, dynamic_update_slice
 from lwps.ops.elementwise import stop_gradient
@@ -41,6 +42,7 @@ __all__ = [
     "Program",
     "Receipt",
     "ShapedArray",
+    "at",
     "check_program",
     "compile",
     "custom_vjp",

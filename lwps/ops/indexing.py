@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 
 from lwps.core import ShapedArray, aval_of
@@ -27,27 +28,29 @@ def getitem(x: Any, index: Any) -> Any:
     known names no element, the result is NaN (for integers as in `take`).
     """
     x = known_array(x, "index")
-    rows = _one_each(aval_of(x), index if isinstance(index, tuple) else (index,))
-    basic = _basic(x, [slice(None) if _is_array(row) else row for row in rows])
-    if not any(map(_is_array, rows)):
+    rows = entries(aval_of(x), index)
+    basic = _basic(x, [slice(None) if is_array(row) else row for row in rows])
+    if not any(map(is_array, rows)):
         return basic
     return _advanced(basic, rows)
 
 
-def _is_array(row: Any) -> bool:
+def is_array(row: Any) -> bool:
+    """Whether an entry of an index is an array of integers (or a mask)."""
     return isinstance(row, np.ndarray) or hasattr(row, "aval")
 
 
-def _is_integer(row: Any) -> bool:
+def is_integer(row: Any) -> bool:
+    """Whether an entry of an index is a known integer."""
     return isinstance(row, int | np.integer) and not isinstance(row, bool)
 
 
 # --- what an index says -----------------------------------------------------------------------------
 
 
-def _one_each(aval: ShapedArray, index: tuple[Any, ...]) -> list[Any]:
+def entries(aval: ShapedArray, index: Any) -> list[Any]:
     """The index with an entry for every axis (and every None): integers, slices and integer arrays."""
-    index = tuple(_entry(row, aval) for row in index)
+    index = tuple(_entry(row, aval) for row in (index if isinstance(index, tuple) else (index,)))
     used, dots = sum(map(_width, index)), sum(row is Ellipsis for row in index)
     if used > aval.ndim or dots > 1:
         raise IndexError(f"index: there must be at most {aval.ndim} indices and one ..., got {index} for {aval}")
@@ -62,12 +65,12 @@ def _one_each(aval: ShapedArray, index: tuple[Any, ...]) -> list[Any]:
 
 def _entry(row: Any, aval: ShapedArray) -> Any:
     """One entry of an index as an object of few kinds."""
-    if row is None or row is Ellipsis or isinstance(row, slice) or _is_integer(row):
+    if row is None or row is Ellipsis or isinstance(row, slice) or is_integer(row):
         return row
     row = np.asarray(row, None if row else np.int32) if isinstance(row, list) else row
-    if (_is_mask(row) and row.ndim) or (_is_array(row) and row.dtype.kind in "iu"):
+    if (_is_mask(row) and row.ndim) or (is_array(row) and row.dtype.kind in "iu"):
         return row.item() if isinstance(row, np.ndarray) and row.ndim == 0 else row
-    got = aval_of(row) if _is_array(row) else repr(row)
+    got = aval_of(row) if is_array(row) else repr(row)
     raise TypeError(
         f"index: must be integers, slices, None, ..., integer arrays or known masks, got {got} for {aval};"
         " use where to choose by a condition"
@@ -90,60 +93,100 @@ def _in_range(row: Any, aval: ShapedArray, axis: int) -> Sequence[Any]:
             got = f"{aval_of(row)} at axis {axis} for {aval}"
             raise IndexError(f"index: a mask must have the sizes of its axes, got {got}")
         return [found.astype(np.int32) for found in np.nonzero(row)]
-    if not _is_integer(row) and not isinstance(row, np.ndarray):
+    if not is_integer(row) and not isinstance(row, np.ndarray):
         return [row]
     n, numbers = aval.shape[axis], np.asarray(row)
     outside = numbers[(numbers < -n) | (numbers >= n)]
     if outside.size:
         raise IndexError(f"index: must be from {-n} to {n - 1} on axis {axis}, got {outside.flat[0]} for {aval}")
-    return [row if _is_integer(row) else (row.astype(np.int64) % max(n, 1)).astype(np.int32)]
+    return [row if is_integer(row) else (row.astype(np.int64) % max(n, 1)).astype(np.int32)]
 
 
 # --- slices -----------------------------------------------------------------------------------------
 
 
-def _basic(x: Any, rows: Sequence[Any]) -> Any:
-    """`x` by integers, slices and None."""
+@attrs.frozen
+class Box:
+    """The elements that slices and integers choose, from `start` in steps along each axis; `sizes` has the result."""
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    strides: tuple[int, ...]
+    backwards: tuple[int, ...]  # axes on which the result has them the other way round
+    sizes: tuple[int, ...]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Elements along each axis of the array."""
+        return tuple(len(range(*row)) for row in zip(self.start, self.stop, self.strides, strict=True))
+
+
+def box_of(aval: ShapedArray, rows: Sequence[Any]) -> Box:
+    """What integers, slices and None choose."""
     sizes: list[int] = []
-    limits: list[tuple[int, int, int]] = []
-    backwards: list[int] = []
+    found: list[range] = []
     for row in rows:
         if row is None:
             sizes.append(1)
             continue
-        axis, n = len(limits), x.shape[len(limits)]
-        places = range(*row.indices(n)) if isinstance(row, slice) else range(row % n, row % n + 1)
-        if places.step < 0:
-            backwards.append(axis)
-            places = places[::-1]
-        limits.append((places[0], places[-1] + 1, places.step) if places else (0, 0, 1))
+        n = aval.shape[len(found)]
+        found.append(range(*row.indices(n)) if isinstance(row, slice) else range(row % n, row % n + 1))
         if isinstance(row, slice):
-            sizes.append(len(places))
-    start, stop, strides = ([row[k] for row in limits] for k in range(3))
-    y = shape.slice(x, start, stop, strides)
-    return shape.reshape(flip(y, [k for k in backwards if y.shape[k] > 1]), sizes)
+            sizes.append(len(found[-1]))
+    backwards = tuple(k for k, places in enumerate(found) if places.step < 0 and len(places) > 1)
+    forwards = [places[::-1] if places.step < 0 else places for places in found]
+    limits = [(places[0], places[-1] + 1, places.step) if places else (0, 0, 1) for places in forwards]
+    start, stop, strides = (tuple(row[k] for row in limits) for k in range(3))
+    return Box(start, stop, strides, backwards, tuple(sizes))
+
+
+def _basic(x: Any, rows: Sequence[Any]) -> Any:
+    box = box_of(aval_of(x), rows)
+    return shape.reshape(flip(shape.slice(x, box.start, box.stop, box.strides), box.backwards), box.sizes)
 
 
 # --- integer arrays ---------------------------------------------------------------------------------
 
 
+@attrs.frozen
+class Beside:
+    """How the axes that integer arrays index become one: in this order they are the `count` axes from `at` on."""
+
+    order: tuple[int, ...]
+    at: int
+    count: int
+
+    def merged(self, x: Any) -> tuple[Any, tuple[int, ...]]:
+        """`x` with those axes as one, and their sizes."""
+        x = shape.transpose(x, self.order)
+        before, sizes, after = x.shape[: self.at], x.shape[self.at :][: self.count], x.shape[self.at + self.count :]
+        return shape.reshape(x, (*before, math.prod(sizes), *after)), sizes
+
+
+def beside(rows: Sequence[Any]) -> Beside:
+    """For an array that integers and None of `rows` are done with.
+
+    By NumPy's rule the arrays' axes come where the arrays are, or first if something stands between them.
+    """
+    left = [row for row in rows if not is_integer(row)]
+    axes = [k for k, row in enumerate(left) if is_array(row)]
+    others = [k for k in range(len(left)) if k not in axes]
+    picked = [k for k, row in enumerate(rows) if is_array(row) or is_integer(row)]
+    at = axes[0] if picked == list(range(picked[0], picked[-1] + 1)) else 0
+    return Beside((*others[:at], *axes, *others[at:]), at, len(axes))
+
+
 def _advanced(y: Any, rows: Sequence[Any]) -> Any:
     """What the integer arrays of an index pick from `y`, which is indexed by everything else."""
-    ends = [sum(row is None or not _is_integer(row) for row in rows[:k]) for k in range(len(rows))]
-    axes = [ends[k] for k, row in enumerate(rows) if _is_array(row)]
-    arrays = [row for row in rows if _is_array(row)]
-    others = [k for k in range(y.ndim) if k not in axes]
-    # by NumPy's rule the arrays' axes come where the arrays are, or first if something stands between them
-    picked = [k for k, row in enumerate(rows) if _is_array(row) or _is_integer(row)]
-    at = axes[0] if picked == list(range(picked[0], picked[-1] + 1)) else 0
-    y = shape.transpose(y, [*others[:at], *axes, *others[at:]])
-    sizes = y.shape[at : at + len(axes)]
-    y = shape.reshape(y, (*y.shape[:at], math.prod(sizes), *y.shape[at + len(axes) :]))
-    return take(y, arrays[0] if len(arrays) == 1 else _flat(arrays, sizes), at)
+    place = beside(rows)
+    y, sizes = place.merged(y)
+    return take(y, flat_indices([row for row in rows if is_array(row)], sizes), place.at)
 
 
-def _flat(arrays: Sequence[Any], sizes: Sequence[int]) -> Any:
+def flat_indices(arrays: Sequence[Any], sizes: Sequence[int]) -> Any:
     """Indices of an axis that stands for axes of these sizes; `NOWHERE` where one of them is out of range."""
+    if len(arrays) == 1:
+        return as_indices("index", arrays[0], sizes[0])
     broadcast_shape("index", [aval_of(a) for a in arrays])
     flat, fine = 0, None
     for row, n in zip(arrays, sizes, strict=True):

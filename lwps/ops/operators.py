@@ -8,6 +8,7 @@ import numpy as np
 from lwps import tracing
 from lwps.core import aval_of
 from lwps.ops import elementwise, product, reduce, scan, shape, statistics
+from lwps.ops.at import At
 from lwps.ops.indexing import getitem
 from lwps.ops.matmul import matmul
 
@@ -20,6 +21,7 @@ def attach(cls: type) -> None:
     for name, method in (*_OPERATORS.items(), *_METHODS.items()):
         setattr(cls, name, method)
     cls.T = property(lambda x: shape.transpose(x))  # type: ignore[attr-defined]
+    cls.at = property(At)  # type: ignore[attr-defined]
     cls.__hash__ = object.__hash__  # type: ignore[method-assign, assignment]
 
 

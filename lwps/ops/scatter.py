@@ -50,22 +50,28 @@ def _check_numbers(op: str, x: ShapedArray) -> None:
 
 def _add_launch(device: Device, form: Form, arrays: Sequence[Operand], along: str) -> tuple[Launch, ...]:
     """The launch that adds arrays[1] up in arrays[0] where arrays[2] says."""
-    out, cpu = arrays[0], device.type == "cpu"
+    out = arrays[0]
     options = f"-DTYPE={C_TYPES[out.dtype.name]}{along}"
     if out.size == 0:
         return ()
     if form.picked == 0:
         return (Launch("fill", (out.size,), None, (out, out.dtype.type(0)), options),)
+    return (owners_launch(device, "scatter_add", form, arrays, options),)
+
+
+def owners_launch(device: Device, kernel: str, form: Form, arrays: Sequence[Operand], options: str) -> Launch:
+    """The launch of work-items that own blocks of [outer, n, inner] and walk all indices."""
+    cpu = device.type == "cpu"
     columns = min(form.inner, COLUMNS) if cpu else 1
     blocks = -(-form.inner // columns)
     wanted = TASKS * device.compute_units * (1 if cpu else GROUP)
-    few = cpu and form.picked + out.size < BLOCK
+    few = cpu and form.picked + form.outer * form.n * form.inner < BLOCK
     ranges = 1 if few else min(form.n, -(-wanted // (form.outer * blocks)))
     tasks = form.outer * ranges * blocks
     per_item = max(1, BLOCK // ((form.count + -(-form.n // ranges)) * columns)) if cpu else 1
     items, group = (-(-tasks // per_item), 1) if cpu else (-(-tasks // GROUP) * GROUP, GROUP)
     numbers = map(np.int32, (form.n, form.count, form.inner, columns, ranges, tasks, per_item))
-    return (Launch("scatter_add", (items,), (group,), (*arrays, *numbers), options),)
+    return Launch(kernel, (items,), (group,), (*arrays, *numbers), options)
 
 
 def _add_aval(x: ShapedArray, indices: ShapedArray, *, axis: int, size: int) -> tuple[ShapedArray, ...]:
