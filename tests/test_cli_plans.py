@@ -52,7 +52,8 @@ def files(tmp_path_factory):
 
 def test_a_plan_by_a_profile_is_the_plan_of_the_model(files):
     plan, profile = load_plan(files / "plan.json"), load_profile(files / "profile.json")
-    assert plan.subject == {"model": "mlp", "batch": 16, "image_size": 8, "channels": 1, "classes": 10}
+    sizes = {"model": "mlp", "batch": 16, "image_size": 8, "channels": 1, "classes": 10}
+    assert plan.subject == {**sizes, "optimizer": "sgd"}
     assert (plan.machine, plan.memory, plan.processors) == (profile.machine, profile.memory, profile.processors)
     assert plan.policy == "mincut"
     assert plan.profile == profile
@@ -102,11 +103,22 @@ def test_train_runs_a_plan_with_the_pins_edited_in_its_file(lwps, files, tmp_pat
     assert json.loads(log.read_text())["settings"]["placement"] == str(file)
 
 
+@pytest.mark.parametrize("options", [("--optimizer", "adamw", "--weight-decay", 0.1), ("--clip", 0.5)])
+def test_a_plan_of_another_optimizer_is_that_of_its_training(lwps, tmp_path, options):
+    code, _, _ = lwps("plan", *SIZES, *options, "--policy", "cpu", "-o", tmp_path / "plan.json")
+    assert code == 0
+    code, _, err = lwps("train", "mlp", "--batch", 16, "--steps", 1, *options, "--plan", tmp_path / "plan.json")
+    assert (code, err) == (0, "")
+    code, _, err = lwps("train", "mlp", "--batch", 16, "--steps", 1, "--plan", tmp_path / "plan.json")
+    assert code == 1
+    assert "must be of the program that runs" in err
+
+
 def test_train_says_how_its_step_is_not_the_planned_one(lwps, files):
     code, _, err = lwps("train", "mlp", "--batch", 8, "--steps", 2, "--plan", files / "plan.json")
     assert code == 1
     assert "got one of" in err
-    assert "(model mlp, batch 16, image_size 8, channels 1, classes 10)" in err
+    assert "(model mlp, batch 16, image_size 8, channels 1, classes 10, optimizer sgd)" in err
     assert "changed flatten/forward/reshape#0: reshape float32[16,8,8,1]" in err
     assert "now reshape float32[8,8,8,1]" in err
 
@@ -226,7 +238,12 @@ def test_a_plan_of_a_function_is_no_plan_of_a_model(lwps, files, tmp_path):
     (tmp_path / "plan.json").write_text(json.dumps({**data, "subject": {}}))
     code, _, err = lwps("plan", "--from", tmp_path / "plan.json", "-o", tmp_path / "x.json")
     assert code == 1
-    assert "its subject must say batch, channels, classes, image_size, model" in err
+    assert "its subject must be of model, batch, image_size" in err
+    wrong = {**data["subject"], "batch": "many"}
+    (tmp_path / "plan.json").write_text(json.dumps({**data, "subject": wrong}))
+    code, _, err = lwps("explain", tmp_path / "plan.json", "linear1")
+    assert code == 1
+    assert "batch must be a whole number of at least 1, got 'many'" in err
 
 
 def test_pins_that_cut_chains_need_the_machine_of_the_plan(lwps, files, tmp_path):

@@ -8,7 +8,18 @@ import attrs
 import typer
 from rich.table import Table
 
-from lwps.cli.subject import Channels, Classes, ImageSize, Model, plan_at, subject_of
+from lwps.cli.subject import (
+    Channels,
+    Classes,
+    Clip,
+    ImageSize,
+    Model,
+    Optimizer,
+    WeightDecay,
+    given_of,
+    plan_at,
+    subject_of,
+)
 from lwps.cli.terminal import Json, Memory, Processors, err, machine_for, machine_of, out, write_json
 from lwps.report import bench as report
 from lwps.report.bench import ROUNDS, BenchRow
@@ -21,6 +32,9 @@ def bench(
     image_size: ImageSize = None,
     channels: Channels = None,
     classes: Classes = None,
+    optimizer: Optimizer = None,
+    weight_decay: WeightDecay = None,
+    clip: Clip = None,
     batch: Annotated[str | None, typer.Option(help=f"Batch sizes, comma-separated. Default: {BATCHES}.")] = None,
     placements: Annotated[
         str, typer.Option(help="Processors and policies, comma-separated.")
@@ -37,14 +51,14 @@ def bench(
 
     Example: lwps bench resnet18 --image-size 32 --batch 1,8,32 --placements cpu,cl-cpu,mincut,auto
     """
+    given = given_of(model, batch, image_size, channels, classes, optimizer, weight_decay, clip)
     if plan:
-        sizes = {"model": model, "batch": batch, "image_size": image_size, "channels": channels, "classes": classes}
-        loaded, subject = plan_at(plan, **sizes)
+        loaded, subject = plan_at(plan, given)
         subjects = [subject]
         machine = machine_for(loaded, processors, memory)
     else:
         loaded = None
-        subjects = [subject_of(model, n, image_size, channels, classes) for n in _integers(batch or BATCHES)]
+        subjects = [subject_of({**given, "batch": n}) for n in _integers(batch or BATCHES)]
         machine = machine_of(processors, memory)
     rows = []
     for subject in subjects:

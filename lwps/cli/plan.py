@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from lwps.cli.subject import Batch, Channels, Classes, ImageSize, Model, Pin, pins_of, plan_at, subject_of
+from lwps.cli.subject import (
+    Batch,
+    Channels,
+    Classes,
+    Clip,
+    ImageSize,
+    Model,
+    Optimizer,
+    Pin,
+    WeightDecay,
+    given_of,
+    pins_of,
+    plan_at,
+    subject_of,
+)
 from lwps.cli.terminal import Memory, Processors, err, machine_of, out
 from lwps.placement import POLICIES
 from lwps.plan import Plan, load_profile, save_plan, save_profile
@@ -23,6 +37,9 @@ def profile(
     image_size: ImageSize = None,
     channels: Channels = None,
     classes: Classes = None,
+    optimizer: Optimizer = None,
+    weight_decay: WeightDecay = None,
+    clip: Clip = None,
     pin: Pin = None,
     processors: Processors = None,
     memory: Memory = None,
@@ -34,7 +51,7 @@ def profile(
     Example: lwps profile resnet18 --batch 8 -o board.json
     """
     machine = machine_of(processors, memory)
-    subject = subject_of(model, batch, image_size, channels, classes)
+    subject = subject_of(given_of(model, batch, image_size, channels, classes, optimizer, weight_decay, clip))
     err.print(f"profiling {subject.model}, batch {subject.batch}, on {machine.describe()}", style="dim")
     measured = plans.profile_of(subject, machine, pins_of(pin))
     save_profile(measured, output)
@@ -48,6 +65,9 @@ def plan(
     image_size: ImageSize = None,
     channels: Channels = None,
     classes: Classes = None,
+    optimizer: Optimizer = None,
+    weight_decay: WeightDecay = None,
+    clip: Clip = None,
     policy: Annotated[
         str | None, typer.Option(help=f"{', '.join(POLICIES)}, or a processor's name. Default: mincut.")
     ] = None,
@@ -72,13 +92,14 @@ def plan(
         known = known.on(processors.split(","))
     if known and memory not in (None, known.memory):
         raise typer.BadParameter(f"--memory must be left out or that of the profile, {known.memory}, got {memory}")
+    given = given_of(model, batch, image_size, channels, classes, optimizer, weight_decay, clip)
     if from_:
-        old, _ = plan_at(from_, model=model, batch=batch, image_size=image_size, channels=channels, classes=classes)
+        old, _ = plan_at(from_, given)
         old = plans.with_pins(old, pins_of(pin))
         here = lambda: machine_of(processors or ",".join(old.processors), memory or old.memory)
         made = plans.replan(old, policy, here, known)
     else:
-        subject = subject_of(model, batch, image_size, channels, classes)
+        subject = subject_of(given)
         if known is None:
             err.print(f"profiling {subject.model}, batch {subject.batch}", style="dim")
         made = plans.plan_of(subject, policy or "mincut", pins_of(pin), partial(machine_of, processors, memory), known)

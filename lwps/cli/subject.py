@@ -1,13 +1,16 @@
 """The options that say what a command works on: a model and the images that it is trained on, or a plan."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import attrs
 import typer
 
 from lwps.models import MODELS
 from lwps.plan import Plan, load_plan
 from lwps.report.subject import Subject
+from lwps.train import DEFAULTS
 
 DEFAULT = Subject()
 Model = Annotated[
@@ -17,6 +20,9 @@ Batch = Annotated[int | None, typer.Option(min=1, help=f"Images in a step. Defau
 ImageSize = Annotated[int | None, typer.Option(min=1, help=f"Pixels a side. Default: {DEFAULT.image_size}.")]
 Channels = Annotated[int | None, typer.Option(min=1, help=f"Channels of an image. Default: {DEFAULT.channels}.")]
 Classes = Annotated[int | None, typer.Option(min=2, help=f"Classes to tell apart. Default: {DEFAULT.classes}.")]
+Optimizer = Annotated[str | None, typer.Option(help=f"{', '.join(DEFAULTS)}. Default: {DEFAULT.optimizer}.")]
+WeightDecay = Annotated[float | None, typer.Option(min=0, help="As `lwps train` takes it.")]
+Clip = Annotated[float | None, typer.Option(min=0, help="As `lwps train` takes it.")]
 Pin = Annotated[
     list[str] | None,
     typer.Option(
@@ -28,17 +34,22 @@ Pin = Annotated[
 ]
 
 
-def subject_of(
-    model: str | None, batch: int | None, image_size: int | None, channels: int | None, classes: int | None
-) -> Subject:
-    """What the options name; what they leave open is as `Subject` has it."""
-    given = {"model": model, "batch": batch, "image_size": image_size, "channels": channels, "classes": classes}
-    return Subject(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+Given = Mapping[str, Any]
 
 
-def plan_at(path: Path, **left_out: object) -> tuple[Plan, Subject]:
+def given_of(*values: Any) -> Given:
+    """Options by the names of `Subject`'s fields, in their order; None where one was not given."""
+    return dict(zip((field.name for field in attrs.fields(Subject)), values, strict=True))
+
+
+def subject_of(given: Given) -> Subject:
+    """What the options name; those that are None are as `Subject` has them."""
+    return Subject(**{name: value for name, value in given.items() if value is not None})
+
+
+def plan_at(path: Path, given: Given) -> tuple[Plan, Subject]:
     """The plan in a file and what it is of; options that would say the same again must be left out."""
-    for name, value in left_out.items():
+    for name, value in given.items():
         if value is not None:
             option = "MODEL" if name == "model" else f"--{name.replace('_', '-')}"
             raise typer.BadParameter(f"{option} must be left out where a plan says what it is of, got {value}")

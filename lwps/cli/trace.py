@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from lwps.cli.subject import Batch, Channels, Classes, ImageSize, Model, plan_at, subject_of
+from lwps.cli.subject import (
+    Batch,
+    Channels,
+    Classes,
+    Clip,
+    ImageSize,
+    Model,
+    Optimizer,
+    WeightDecay,
+    given_of,
+    plan_at,
+    subject_of,
+)
 from lwps.cli.terminal import out, write_text
 from lwps.core import Program
 from lwps.planning import fit
@@ -21,6 +33,9 @@ def trace(
     image_size: ImageSize = None,
     channels: Channels = None,
     classes: Classes = None,
+    optimizer: Optimizer = None,
+    weight_decay: WeightDecay = None,
+    clip: Clip = None,
     optimized: Annotated[
         bool, typer.Option("--optimized/--raw", help="Simplified and fused, as it runs, or as it was recorded.")
     ] = True,
@@ -33,15 +48,15 @@ def trace(
 
     Example: lwps trace lenet5 --image-size 28 --layers
     """
+    given = given_of(model, batch, image_size, channels, classes, optimizer, weight_decay, clip)
     placement = None
     if plan:
         if not optimized:
             raise typer.BadParameter("--raw must be left out with --plan: a plan places the program as it runs")
-        sizes = {"model": model, "batch": batch, "image_size": image_size, "channels": channels, "classes": classes}
-        loaded, subject = plan_at(plan, **sizes)
+        loaded, subject = plan_at(plan, given)
         program, placement = fit(loaded, subject.trace()[0])
     else:
-        traced = subject_of(model, batch, image_size, channels, classes).trace()[0]
+        traced = subject_of(given).trace()[0]
         program = optimize(traced) if optimized else traced
     if json:
         write_text(json, jsons.dumps(program_json(program, placement), indent=1))

@@ -127,8 +127,8 @@ def _texts(x: Any, where: str) -> dict[str, str]:
     return table(x, where, text)
 
 
-def _subject(x: Any, where: str) -> dict[str, str | int]:
-    return table(x, where, lambda item, where: text(item, where) if isinstance(item, str) else count(item, where))
+def _subject(x: Any, where: str) -> dict[str, str | int | float]:
+    return table(x, where, lambda item, where: item if isinstance(item, str | int) else seconds(item, where))
 
 
 def _anything(x: Any, where: str) -> Any:
