@@ -230,6 +230,12 @@ def test_arrays_from_nothing():
     assert lnp.full((2,), 7, lnp.uint8).tolist() == [7, 7]
     assert (lnp.arange(4).tolist(), lnp.arange(4).dtype) == ([0, 1, 2, 3], np.int32)
     assert lnp.arange(1, 2, 0.25).dtype == np.float32
+    assert (lnp.full(2, 7).tolist(), lnp.full(2, 7).dtype) == ([7, 7], np.int32)
+    assert (lnp.full((), 0.5).dtype, lnp.full(1, True).dtype) == (np.float32, np.bool_)
+    assert lnp.full((2, 2), [1, 2]).tolist() == [[1, 2], [1, 2]]
+    assert (lnp.empty((1, 2)).shape, lnp.empty_like(WHOLE).dtype) == ((1, 2), np.int32)
+    assert lnp.zeros_like(WHOLE, "float32").dtype == lnp.ones_like(WHOLE, np.float32).dtype == np.float32
+    assert lnp.full_like(WHOLE, 0.5, float).dtype == np.float64
     assert lnp.eye(2).tolist() == lnp.identity(2).tolist() == [[1, 0], [0, 1]]
     assert lnp.eye(2, 3, 1, "int32").tolist() == [[0, 1, 0], [0, 0, 1]]
     assert lnp.tri(2, 3, 1).tolist() == [[1, 1, 0], [1, 1, 1]]

@@ -11,6 +11,7 @@ from lwps.numpy.creation import (
     arange,
     asarray,
     eye,
+    full,
     full_like,
     identity,
     linspace,
@@ -18,6 +19,7 @@ from lwps.numpy.creation import (
     ones_like,
     tri,
     zeros,
+    zeros_like,
 )
 from lwps.numpy.elementwise import allclose, clip, deg2rad, isclose, nan_to_num, positive, rad2deg
 from lwps.numpy.missing import refusal
@@ -68,7 +70,6 @@ from lwps.ops.elementwise import (
     floor_divide,
     fmax,
     fmin,
-    full,
     greater,
     greater_equal,
     isfinite,
@@ -104,7 +105,6 @@ from lwps.ops.elementwise import (
     tanh,
     trunc,
     where,
-    zeros_like,
 )
 from lwps.ops.elementwise import div as divide
 from lwps.ops.elementwise import mul as multiply
@@ -164,6 +164,8 @@ __all__ = [
     "dot",
     "e",
     "einsum",
+    "empty",
+    "empty_like",
     "equal",
     "exp",
     "exp2",
@@ -292,6 +294,7 @@ mod = remainder
 true_divide = divide
 amax, amin = max, min
 array = asarray
+empty, empty_like = zeros, zeros_like  # programs are pure: there is nothing that is not set
 
 
 def __getattr__(name: str) -> Any:

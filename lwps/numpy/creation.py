@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 
 from lwps.core import aval_of, narrow
-from lwps.ops.elementwise import astype, full
+from lwps.ops.elementwise import astype, broadcast_to
+from lwps.ops.elementwise import full as filled
+
+_DTYPES = {bool: "bool", int: "int32", float: "float32"}  # of Python numbers
 
 
 def sizes(shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -15,23 +18,35 @@ def sizes(shape: int | Sequence[int]) -> tuple[int, ...]:
 
 def zeros(shape: int | Sequence[int], dtype: Any = "float32") -> Any:
     """An array of zeros."""
-    return full(sizes(shape), 0, dtype)
+    return filled(sizes(shape), 0, dtype)
 
 
 def ones(shape: int | Sequence[int], dtype: Any = "float32") -> Any:
     """An array of ones."""
-    return full(sizes(shape), 1, dtype)
+    return filled(sizes(shape), 1, dtype)
 
 
-def full_like(a: Any, fill_value: float) -> Any:
-    """An array of the shape and dtype of `a`, filled with a number."""
+def full(shape: int | Sequence[int], fill_value: Any, dtype: Any = None) -> Any:
+    """An array filled with a number, by default as int32, float32 or bool, or with an array that broadcasts to it."""
+    if isinstance(fill_value, bool | int | float):
+        return filled(sizes(shape), fill_value, dtype or _DTYPES[type(fill_value)])
+    return broadcast_to(asarray(fill_value, dtype), sizes(shape))
+
+
+def zeros_like(a: Any, dtype: Any = None) -> Any:
+    """Zeros of the shape of `a`, and of its dtype unless another is given."""
+    return full_like(a, 0, dtype)
+
+
+def ones_like(a: Any, dtype: Any = None) -> Any:
+    """Ones of the shape of `a`, and of its dtype unless another is given."""
+    return full_like(a, 1, dtype)
+
+
+def full_like(a: Any, fill_value: float, dtype: Any = None) -> Any:
+    """An array of the shape of `a` filled with a number, of its dtype unless another is given."""
     aval = aval_of(asarray(a))
-    return full(aval.shape, fill_value, aval.dtype)
-
-
-def ones_like(a: Any) -> Any:
-    """Ones of the shape and dtype of `a`."""
-    return full_like(a, 1)
+    return filled(aval.shape, fill_value, dtype or aval.dtype)
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> np.ndarray:

@@ -46,6 +46,7 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
 
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """Whether |a - b| is at most atol + rtol |b|, or both are the same infinity; with `equal_nan` also both NaN."""
+    a, b = elementwise.promote_floats("isclose", a, b)
     near = less_equal(absolute(subtract(a, b)), add(multiply(absolute(b), rtol), atol))
     found = logical_or(equal(a, b), logical_and(near, isfinite(b)))
     return logical_or(found, logical_and(isnan(a), isnan(b))) if equal_nan else found

@@ -6,7 +6,7 @@ import numpy as np
 
 from lwps.numpy.creation import asarray
 from lwps.ops import product, reduce, scan, statistics
-from lwps.ops.elementwise import isnan, logical_not, sub, where
+from lwps.ops.elementwise import astype, div, isnan, logical_not, sub, where
 from lwps.ops.reduce import Axes
 
 
@@ -98,7 +98,8 @@ def nanmean(a: Any, axis: Axes = None, dtype: Any = None, keepdims: bool = False
     """The mean along `axis` of what is not NaN; NaN where all is."""
     a = asarray(a, dtype)
     known = logical_not(isnan(a))
-    return nansum(a, axis, None, keepdims) / statistics.count_nonzero(known, axis, keepdims)
+    count = statistics.count_nonzero(known, axis, keepdims)
+    return div(nansum(a, axis, None, keepdims), astype(count, "float32"))
 
 
 def nanmax(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from lwps.core import ShapedArray, aval_of
+from lwps.core import Primitive, ShapedArray, aval_of
 from lwps.ops.broadcast import unbroadcast
-from lwps.ops.compare import greater, greater_equal, isnan, less, less_equal, where
-from lwps.ops.rules import FLOATS, NUMBERS, elementwise, no_cotangent
+from lwps.ops.compare import greater, greater_equal, isnan, less, less_equal, logical_and, logical_or, where
+from lwps.ops.rules import ANY, FLOATS, NUMBERS, elementwise, no_cotangent
 from lwps.ops.values import binary, float_binary, full, known_array, promote, unary
 
 
@@ -68,7 +68,7 @@ neg_p = elementwise(
     numpy=np.negative,
     expr="(-{0})",
     vjp=_neg_vjp,
-    dtypes=("int32", *FLOATS),
+    dtypes=NUMBERS,
 )
 # fmax would drop a NaN that NumPy keeps
 maximum_p = elementwise(
@@ -76,16 +76,30 @@ maximum_p = elementwise(
     numpy=np.maximum,
     expr="({0} >= {1} || {0} != {0} ? {0} : {1})",
     vjp=_pick_vjp(greater_equal),
-    dtypes=NUMBERS,
+    dtypes=ANY,
 )
 minimum_p = elementwise(
     "minimum",
     numpy=np.minimum,
     expr="({0} <= {1} || {0} != {0} ? {0} : {1})",
     vjp=_pick_vjp(less_equal),
-    dtypes=NUMBERS,
+    dtypes=ANY,
 )
-add, sub, mul = binary(add_p), binary(sub_p), binary(mul_p)
+
+
+def _with_flags(primitive: Primitive, of_flags: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The op that binds `primitive`, and for two bools `of_flags`."""
+
+    def op(x: Any, y: Any) -> Any:
+        x, y = promote(primitive.name, x, y)
+        return of_flags(x, y) if x.dtype == np.bool_ else primitive.bind(x, y)[0]
+
+    op.__name__ = op.__qualname__ = primitive.name
+    return op
+
+
+add, mul = _with_flags(add_p, logical_or), _with_flags(mul_p, logical_and)
+sub = binary(sub_p)
 div, neg = float_binary(div_p), unary(neg_p)
 maximum, minimum = binary(maximum_p), binary(minimum_p)
 
@@ -156,7 +170,7 @@ clip_p = elementwise(
     numpy=lambda x, low, high, out: np.clip(x, low, high, out=out),
     expr=_clip_expr,
     vjp=_clip_vjp,
-    dtypes=NUMBERS,
+    dtypes=ANY,
 )
 sign = unary(sign_p)
 

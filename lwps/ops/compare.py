@@ -49,11 +49,11 @@ def truth(x: Any) -> Any:
     return astype(x, "bool")
 
 
-def _logical(primitive: Primitive, doc: str) -> Callable[..., Any]:
-    """The op that binds `primitive` to the truth of operands of any dtype."""
+def _logical(primitive: Primitive, doc: str) -> Callable[[Any, Any], Any]:
+    """The op that binds `primitive` to the truth of two operands of any dtype."""
 
-    def op(*xs: Any) -> Any:
-        (z,) = primitive.bind(*map(truth, xs))
+    def op(x: Any, y: Any) -> Any:
+        (z,) = primitive.bind(truth(x), truth(y))
         return z
 
     op.__name__ = op.__qualname__ = primitive.name
@@ -64,7 +64,12 @@ def _logical(primitive: Primitive, doc: str) -> Callable[..., Any]:
 logical_and = _logical(logical_and_p, "Whether neither element is zero.")
 logical_or = _logical(logical_or_p, "Whether some element is not zero.")
 logical_xor = _logical(logical_xor_p, "Whether just one element is not zero.")
-logical_not = _logical(logical_not_p, "Whether the element is zero.")
+
+
+def logical_not(x: Any) -> Any:
+    """Whether the element is zero."""
+    (y,) = logical_not_p.bind(truth(x))
+    return y
 
 
 def isnan(x: Any) -> Any:

@@ -129,6 +129,7 @@ def test_signs_and_limits_of_integers(processor, dtype):
     low, high = np.full_like(x, 2), np.full_like(x, 100)
     np.testing.assert_array_equal(run(ew.clip_p, x, low, high, place=processor)[0], np.clip(x, 2, 100), strict=True)
     np.testing.assert_array_equal(ew.absolute(x), np.abs(x), strict=True)
+    np.testing.assert_array_equal(run(ew.neg_p, x, place=processor)[0], -x, strict=True)
 
 
 # --- ops and refusals -----------------------------------------------------------------------------
@@ -161,6 +162,13 @@ def test_absolute_of_what_has_no_sign_is_itself():
     assert ew.reciprocal(np.array([2, 4])).tolist() == [0.5, 0.25]
 
 
+def test_sums_and_products_of_flags_are_flags():
+    x, y = np.array([True, True, False, False]), np.array([True, False, True, False])
+    for name, op in {"add": ew.add, "multiply": ew.mul, "maximum": ew.maximum, "minimum": ew.minimum}.items():
+        np.testing.assert_array_equal(op(x, y), getattr(np, name)(x, y), strict=True)
+    assert ew.add(x, 1).dtype == np.int32
+
+
 def test_square_is_a_product():
     x = np.arange(3.0)
     np.testing.assert_array_equal(ew.square(x), x * x)
@@ -179,7 +187,8 @@ def test_square_is_a_product():
             TypeError,
             "add: inputs must share one dtype .* use astype",
         ),
-        (lambda: ew.neg(np.ones(2, np.uint8)), TypeError, "neg: inputs must share one dtype"),
+        (lambda: ew.neg(np.ones(2, bool)), TypeError, "neg: inputs must share one dtype"),
+        (lambda: ew.sub(np.ones(2, bool), np.ones(2, bool)), TypeError, "sub: inputs must share one dtype"),
     ],
 )
 def test_refusals_say_what_must_hold(call, error, message):
