@@ -3,6 +3,7 @@
 A key is for one call: the same key draws the same numbers again. `lwps.ops.threefry` says where the bits come from.
 """
 
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lwps.core import aval_of
-from lwps.ops import gather, threefry
+from lwps.ops import gather, sort, threefry
 from lwps.ops.blocks import in_blocks
 from lwps.ops.elementwise import (
     add,
@@ -20,6 +21,7 @@ from lwps.ops.elementwise import (
     full,
     greater,
     greater_equal,
+    known_array,
     less,
     log,
     maximum,
@@ -31,6 +33,7 @@ from lwps.ops.elementwise import (
     where,
 )
 from lwps.ops.reduce import argmax
+from lwps.ops.shape import reshape
 from lwps.ops.threefry import kind
 
 key, split, fold_in, bits = threefry.key, threefry.split, threefry.fold_in, threefry.bits
@@ -137,6 +140,7 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Shape | None = Non
     A longer `shape` that ends with the rest of logits' draws anew for each of its leading elements. Where
     two classes come within rounding of each other, processors may choose differently.
     """
+    logits = known_array(logits, "categorical")
     aval = aval_of(logits)
     if aval.dtype.kind != "f" or not -aval.ndim <= axis < aval.ndim:
         raise TypeError(f"categorical: logits must be floats with an axis {axis}, got {aval}; use astype")
@@ -150,22 +154,56 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Shape | None = Non
     return argmax(add(astype(noise, aval.dtype), logits), axis + len(lead))
 
 
-def choice(key: Any, a: Any, shape: Shape = (), p: Any = None) -> Any:
-    """Elements of the array `a` along its first axis (or of arange(a) for an int), drawn with replacement.
+def permutation(key: Any, x: Any, axis: int = 0) -> Any:
+    """`x` with its elements along `axis` (or arange(x) for an int) in a random order, every order equally likely.
 
-    All are equally likely, or have the probabilities `p`, floats of the first axis that add up to 1.
+    Sorted by random words, often enough that words which happen to be equal, and stay in order, do not show.
     """
+    if isinstance(x, int):
+        return _order(key, x)
+    x = known_array(x, "permutation")
+    aval = aval_of(x)
+    if not -aval.ndim <= axis < aval.ndim:
+        raise TypeError(f"permutation: x must be an int or have an axis {axis}, got {aval}; reshape it")
+    return gather.take(x, _order(key, aval.shape[axis]), axis)
+
+
+def _order(key: Any, n: int) -> Any:
+    """0 to n - 1 in a random order."""
+    rounds = math.ceil(3 * math.log(max(2, n)) / math.log(2**32))  # as JAX: chances of what shows fall as n^-3
+    orders = [sort.argsort(bits(fold_in(key, k), (n,))) for k in range(rounds)]
+    return functools.reduce(lambda order, by: gather.take(order, by, 0), orders)
+
+
+def choice(key: Any, a: Any, shape: Shape = (), replace: bool = True, p: Any = None) -> Any:
+    """Elements of the array `a` along its first axis (or of arange(a) for an int).
+
+    All are equally likely, or have the probabilities `p`, floats of the first axis that add up to 1. Without `replace`
+    none is drawn twice (one of probability 0 only when no other is left).
+    """
+    a = a if isinstance(a, int) else known_array(a, "choice")
+    p = p if p is None else known_array(p, "choice")
     n = a if isinstance(a, int) else (*aval_of(a).shape, 0)[0]
-    if n < 1:
-        raise ValueError(f"choice: a must have an element to draw, got {a if isinstance(a, int) else aval_of(a)}")
-    if p is None:
-        drawn = randint(key, shape, 0, n)
-    else:
-        if aval_of(p).shape != (n,) or aval_of(p).dtype.kind != "f":
-            raise TypeError(f"choice: p must be floats [{n}], one for each element, got {aval_of(p)}; use astype")
-        likely = greater(p, 0)
-        drawn = categorical(key, where(likely, log(where(likely, p, 1.0)), -math.inf), shape=shape)
+    shape = tuple(int(k) for k in shape)
+    count = math.prod(shape)
+    if n < 1 or (not replace and count > n):
+        got = a if isinstance(a, int) else aval_of(a)
+        raise ValueError(f"choice: a must have {1 if replace else count} elements to draw, got {got}")
+    if p is not None and (aval_of(p).shape != (n,) or aval_of(p).dtype.kind != "f"):
+        raise TypeError(f"choice: p must be floats [{n}], one for each element, got {aval_of(p)}; use astype")
+    if replace:
+        drawn = randint(key, shape, 0, n) if p is None else categorical(key, _logs(p), shape=shape)
+    elif p is None:
+        drawn = reshape(_order(key, n)[:count], shape)
+    else:  # the largest of logits with Gumbel's noise are draws without replacement (Vieira 2014)
+        drawn = reshape(sort.top_k(add(gumbel(key, (n,)), _logs(p)), count)[1], shape)
     return drawn if isinstance(a, int) else gather.take(a, drawn, 0)
+
+
+def _logs(p: Any) -> Any:
+    """log(p), with -inf for 0 without a warning."""
+    likely = greater(p, 0)
+    return where(likely, log(where(likely, p, 1.0)), -math.inf)
 
 
 def bernoulli(key: Any, p: Any, shape: Shape) -> Any:

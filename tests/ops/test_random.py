@@ -206,6 +206,38 @@ def test_choice_draws_elements_of_the_first_axis():
     assert set(numbers.tolist()) == {0, 2}
 
 
+def test_permutations_hold_every_element_once_and_reach_every_order():
+    assert sorted(random.permutation(random.key(0), 5000).tolist()) == list(range(5000))
+    seen = {}
+    for k in range(2400):
+        order = tuple(random.permutation(random.fold_in(random.key(1), k), 4).tolist())
+        seen[order] = seen.get(order, 0) + 1
+    assert len(seen) == 24
+    assert max(abs(n - 100) for n in seen.values()) < 5 * np.sqrt(100)
+    rows = np.arange(12).reshape(3, 4)
+    columns = random.permutation(random.key(2), rows, axis=-1)
+    np.testing.assert_array_equal(columns - columns[:1], 4 * np.arange(3)[:, None] + np.zeros((1, 4), int))
+
+
+@on_each_processor
+def test_permutations_are_the_same_on_every_processor(processor):
+    x = np.arange(3000, dtype=np.float32)
+    got = lwps.jit(lambda key, x: random.permutation(key, x), placement=processor)(random.key(3), x)
+    np.testing.assert_array_equal(got, random.permutation(random.key(3), x))
+
+
+def test_choice_without_replacement_draws_none_twice_and_by_its_weights():
+    drawn = np.array([random.choice(random.fold_in(random.key(0), k), 5, (2, 2), replace=False) for k in range(300)])
+    assert all(len(set(d.reshape(-1).tolist())) == 4 for d in drawn)
+    p = np.float32([0.5, 0.3, 0.2, 0])
+    rows = np.array([random.choice(random.fold_in(random.key(1), k), 4, (2,), False, p) for k in range(1500)])
+    first = np.bincount(rows[:, 0], minlength=4) / 1500
+    assert np.abs(first - p).max() < 0.06
+    both = np.mean((rows[:, 0] == 0) & (rows[:, 1] == 1))  # 0.5 then 0.3 of what is left
+    assert abs(both - 0.5 * 0.3 / 0.5) < 0.06
+    assert not (rows == 3).any()
+
+
 # --- refusals ---------------------------------------------------------------------------------------
 
 
@@ -260,9 +292,13 @@ def test_what_cannot_be_chosen_from_is_refused():
         random.categorical(key, np.zeros(3), axis=1)
     with pytest.raises(ValueError, match=r"categorical: shape must end with \[2\] .*, got \[3\]"):
         random.categorical(key, np.zeros((2, 5)), shape=(3,))
-    with pytest.raises(ValueError, match="choice: a must have an element to draw, got 0"):
+    with pytest.raises(ValueError, match="choice: a must have 1 elements to draw, got 0"):
         random.choice(key, 0)
-    with pytest.raises(ValueError, match=r"choice: a must have an element to draw, got float64\[0,2\]"):
+    with pytest.raises(ValueError, match=r"choice: a must have 1 elements to draw, got float64\[0,2\]"):
         random.choice(key, np.zeros((0, 2)))
     with pytest.raises(TypeError, match=r"choice: p must be floats \[3\], one for each element, got float64\[2\]"):
         random.choice(key, 3, p=np.zeros(2))
+    with pytest.raises(ValueError, match="choice: a must have 4 elements to draw, got 3"):
+        random.choice(key, 3, (2, 2), replace=False)
+    with pytest.raises(TypeError, match=r"permutation: x must be an int or have an axis 1, got float64\[2\]"):
+        random.permutation(key, np.zeros(2), 1)
