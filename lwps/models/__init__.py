@@ -1,16 +1,34 @@
-"""Models: functions of `lwps.nn`, by name."""
+"""Models: functions of `lwps.nn`; those that classify images are in `MODELS` by name."""
 
 from collections.abc import Callable
 
+from lwps.models.autoencoder import conv_autoencoder
 from lwps.models.gpt import gpt
 from lwps.models.lenet import lenet5
 from lwps.models.mlp import mlp
-from lwps.models.resnet import resnet18, resnet34
+from lwps.models.mobilenet import mobilenet_v2
+from lwps.models.resnet import resnet18, resnet34, resnet50, resnet101, resnet152, resnext50
+from lwps.models.unet import unet
 from lwps.nn import Layer
 
-__all__ = ["MODELS", "build", "gpt", "lenet5", "mlp", "resnet18", "resnet34"]
+__all__ = [
+    "MODELS",
+    "build",
+    "conv_autoencoder",
+    "gpt",
+    "lenet5",
+    "mlp",
+    "mobilenet_v2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50",
+    "unet",
+]
 
-SMALL = 64  # images of at most so many pixels a side would be gone behind ResNet's first two layers
+SMALL = 64  # images of at most so many pixels a side would be gone behind the first layers of larger models
 
 
 def _stem(image_size: int) -> str:
@@ -22,6 +40,11 @@ MODELS: dict[str, Callable[[int, int], Layer]] = {
     "lenet5": lambda classes, image_size: lenet5(classes, image_size),
     "resnet18": lambda classes, image_size: resnet18(classes, _stem(image_size)),
     "resnet34": lambda classes, image_size: resnet34(classes, _stem(image_size)),
+    "resnet50": lambda classes, image_size: resnet50(classes, _stem(image_size)),
+    "resnet101": lambda classes, image_size: resnet101(classes, _stem(image_size)),
+    "resnet152": lambda classes, image_size: resnet152(classes, _stem(image_size)),
+    "resnext50": lambda classes, image_size: resnext50(classes, _stem(image_size)),
+    "mobilenet_v2": lambda classes, image_size: mobilenet_v2(classes, _stem(image_size)),
 }
 
 

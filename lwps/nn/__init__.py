@@ -1,10 +1,10 @@
 """Layers: pairs (init, apply) of pure functions made of ops; one subject a file."""
 
 from lwps.nn import initializers
-from lwps.nn.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from lwps.nn.activation import elu, gelu, leaky_relu, relu, relu6, sigmoid, silu, softplus, tanh
 from lwps.nn.attention import multi_head_attention
 from lwps.nn.batch_norm import batch_norm
-from lwps.nn.combine import residual, serial
+from lwps.nn.combine import residual, serial, skip
 from lwps.nn.conv import conv1d, conv1d_transpose, conv2d, conv2d_transpose, depthwise_conv2d
 from lwps.nn.dropout import dropout
 from lwps.nn.embedding import embedding
@@ -52,12 +52,14 @@ __all__ = [
     "position_embedding",
     "recurrent",
     "relu",
+    "relu6",
     "residual",
     "rms_norm",
     "rnn_cell",
     "serial",
     "sigmoid",
     "silu",
+    "skip",
     "softplus",
     "stateless",
     "tanh",

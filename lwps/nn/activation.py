@@ -9,6 +9,11 @@ def relu() -> Layer:
     return stateless(elementwise.relu)
 
 
+def relu6() -> Layer:
+    """min(max(x, 0), 6), elementwise."""
+    return stateless(elementwise.relu6)
+
+
 def leaky_relu(negative_slope: float = 0.01) -> Layer:
     """`x`, times `negative_slope` where it is below 0."""
     return stateless(lambda x: elementwise.leaky_relu(x, negative_slope))

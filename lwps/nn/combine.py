@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from lwps import tracing
-from lwps.core import ShapedArray
+from lwps.core import ShapedArray, aval_of
 from lwps.nn.layer import Layer, result_aval
 from lwps.ops import random
-from lwps.ops.elementwise import add, relu
+from lwps.ops.concatenate import concatenate
+from lwps.ops.elementwise import add, full, promote, relu
 
 SHORTCUT = "downsample"  # torchvision's name for it
 
@@ -68,6 +69,29 @@ def residual(body: Layer, shortcut: Layer | None = None, after: Callable[[Any], 
                 x, short_state = shortcut.apply(params[SHORTCUT], state[SHORTCUT], x, train=train, key=keys[1])
             new_state = new_state | {SHORTCUT: short_state}
         return after(add(y, x)), new_state
+
+    return Layer(init, apply)
+
+
+def skip(body: Layer) -> Layer:
+    """x[..., C] -> [..., C + K]: `x` and, behind its channels, the K that `body` makes of it.
+
+    A skip connection as U-Net and DenseNet have it. Params and state are those of the body.
+    """
+
+    def beside(x: Any, y: Any) -> Any:
+        if aval_of(x).shape[:-1] != aval_of(y).shape[:-1]:
+            got = f"{aval_of(y)} from {aval_of(x)}"
+            raise TypeError(f"skip: the body must keep all axes but the last, got {got}; use images of even sides")
+        return concatenate(promote("skip", x, y), -1)
+
+    def init(key: Any, aval: ShapedArray) -> tuple[Any, Any, ShapedArray]:
+        params, state, out = body.init(key, aval)
+        return params, state, result_aval(lambda x: beside(x, full(out.shape, 0, out.dtype)), aval)
+
+    def apply(params: Any, state: Any, x: Any, *, train: bool, key: Any = None) -> tuple[Any, Any]:
+        y, new_state = body.apply(params, state, x, train=train, key=key)
+        return beside(x, y), new_state
 
     return Layer(init, apply)
 

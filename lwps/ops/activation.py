@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from lwps.core import ShapedArray, aval_of
-from lwps.ops.arithmetic import add, mul, square, sub
+from lwps.ops.arithmetic import add, minimum, mul, square, sub
 from lwps.ops.blocks import in_blocks
 from lwps.ops.compare import greater, where
 from lwps.ops.exponential import exp
@@ -194,3 +194,8 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     """`x` where it is above 0, `alpha` (exp(x) - 1) elsewhere (D.-A. Clevert et al., arXiv:1511.07289)."""
     (y,) = elu_p.bind(*promote_floats("elu", x), alpha=_number("elu", "alpha", alpha))
     return y
+
+
+def relu6(x: Any) -> Any:
+    """min(max(x, 0), 6) (Howard et al., arXiv:1704.04861)."""
+    return minimum(relu(x), 6.0)

@@ -11,6 +11,7 @@ from lwps.ops.activation import (
     leaky_relu,
     leaky_relu_p,
     relu,
+    relu6,
     relu_p,
     sigmoid,
     sigmoid_p,
