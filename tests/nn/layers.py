@@ -32,6 +32,7 @@ LAYERS = {
     "transformer_block": (nn.transformer_block(2, dropout_rate=0.1, norm=nn.rms_norm), SEQUENCES),
     "position_embedding": (nn.position_embedding(9), SEQUENCES),
     "relu": (nn.relu(), IMAGES),
+    "relu6": (nn.relu6(), IMAGES),
     "tanh": (nn.tanh(), ROWS),
     "elu": (nn.elu(0.5), ROWS),
     "leaky_relu": (nn.leaky_relu(0.2), ROWS),
@@ -54,6 +55,7 @@ LAYERS = {
     "gru": (nn.gru(5), SEQUENCES),
     "lstm": (nn.lstm(5), SEQUENCES),
     "recurrent": (nn.recurrent(nn.rnn_cell(5)), SEQUENCES),
+    "skip": (nn.skip(nn.serial(nn.conv2d(4, 3), nn.batch_norm())), IMAGES),
     "residual": (nn.residual(nn.serial(nn.conv2d(3, 3), nn.batch_norm())), IMAGES),
     "residual, shortcut": (nn.residual(nn.serial(nn.conv2d(4, 3, 2)), nn.serial(nn.conv2d(4, 1, 2))), IMAGES),
 }

@@ -92,3 +92,18 @@ def test_params_of_another_model_are_refused():
         ValueError, match=r"serial: params must be a dict with the keys \['0', '1'\], got \['0'\]; use what init gave"
     ):
         nn.serial(nn.relu(), nn.relu()).apply({"0": {}}, {"0": {}}, normal(ROWS), train=False)
+
+
+def test_skip_puts_the_body_behind_what_goes_in():
+    layer = nn.skip(nn.conv2d(2, 3))
+    params, state, out = layer.init(random.key(0), IMAGES)
+    x = normal(IMAGES)
+    y, _ = layer.apply(params, state, x, train=True)
+    assert out.shape == y.shape == (*IMAGES.shape[:3], IMAGES.shape[3] + 2)
+    np.testing.assert_array_equal(y[..., :-2], x)
+    np.testing.assert_array_equal(y[..., -2:], nn.conv2d(2, 3).apply(params, state, x, train=True)[0])
+
+
+def test_skip_refuses_a_body_that_changes_the_size():
+    with pytest.raises(TypeError, match=r"skip: the body must keep all axes but the last, got float32\[2,3,3,2\] from"):
+        nn.skip(nn.conv2d(2, 3, 2)).init(random.key(0), IMAGES)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from scipy import special
 
+import lwps
 from lwps import tracing
 from lwps.core import ShapedArray
 from lwps.ops import elementwise as ew
@@ -90,3 +91,9 @@ def test_a_param_must_be_a_number(op):
 def test_a_traced_function_records_the_same_ops():
     program = tracing.trace(lambda x: ew.relu(ew.add(ew.mul(x, 2), 1)), ShapedArray((3,), "float32"))
     assert [eqn.primitive.name for eqn in program.eqns] == ["full", "mul", "full", "add", "relu"]
+
+
+def test_relu6_is_relu_up_to_six_and_has_its_gradient():
+    x = np.array([-np.inf, -1, 0, 3, 5.9, 6.1, np.inf, np.nan], np.float32)
+    np.testing.assert_array_equal(ew.relu6(x), np.float32([0, 0, 0, 3, 5.9, 6, 6, np.nan]))
+    np.testing.assert_array_equal(lwps.grad(lambda x: ew.relu6(x).sum())(x[:-1]), [0, 0, 0, 1, 1, 0, 0])

@@ -12,7 +12,7 @@ from against_torch.judge import Twin, each
 from against_torch.samples import Draw, integers, normal, wide_to_30
 from lwps import nn, tree
 
-IMAGES, ROWS, SEQUENCES = (2, 9, 8, 6), (5, 7), (3, 4, 2)
+IMAGES, ROWS, SEQUENCES, LINES = (2, 9, 8, 6), (5, 7), (3, 4, 2), (3, 11, 6)
 Params = dict[str, Any]
 
 
@@ -52,6 +52,28 @@ def conv(**settings: Any) -> Any:
     def theirs(x: torch.Tensor, p: Params) -> torch.Tensor:
         w = p["w"].permute(3, 2, 0, 1)
         return channels_last(F.conv2d(channels_first(x), w, p.get("b"), **settings))
+
+    return theirs
+
+
+def by_group(w: torch.Tensor, groups: int) -> torch.Tensor:
+    """Weights [..., I / groups, O] of a transposed convolution as PyTorch's [I, O / groups, ...]."""
+    *window, inputs, outputs = w.shape
+    split = w.reshape(*window, inputs, groups, outputs // groups).movedim((-2, -3, -1), (0, 1, 2))
+    return split.reshape(groups * inputs, outputs // groups, *window).contiguous()
+
+
+def transposed(fn: Callable[..., torch.Tensor], **settings: Any) -> Any:
+    def theirs(x: torch.Tensor, p: Params) -> torch.Tensor:
+        w = by_group(p["w"], settings.get("groups", 1))
+        return channels_last(fn(channels_first(x), w, p.get("b"), **settings))
+
+    return theirs
+
+
+def conv1d(**settings: Any) -> Any:
+    def theirs(x: torch.Tensor, p: Params) -> torch.Tensor:
+        return channels_last(F.conv1d(channels_first(x), p["w"].permute(2, 1, 0), p.get("b"), **settings))
 
     return theirs
 
@@ -125,6 +147,32 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
         layer(f(12, 3, 2, 1, groups=3), IMAGES, conv(padding=1, stride=2, groups=3)),
         layer(f(6, 3, padding=1, groups=6), IMAGES, conv(padding=1, groups=6)),
     ],
+    "depthwise_conv2d": lambda f: [
+        layer(f(3, padding=1), IMAGES, conv(padding=1, groups=6)),
+        layer(
+            f((3, 2), 2, ((2, 2), (0, 0)), dilation=(2, 1)),
+            IMAGES,
+            conv(padding=(2, 0), stride=2, dilation=(2, 1), groups=6),
+        ),
+        layer(f(3, padding=1, multiplier=2), IMAGES, conv(padding=1, groups=6)),
+    ],
+    "conv2d_transpose": lambda f: [
+        layer(f(4, 2, 2), IMAGES, transposed(F.conv_transpose2d, stride=2)),
+        layer(
+            f(4, 3, 2, ((1, 0), (1, 0)), groups=2, bias=False),
+            IMAGES,
+            transposed(F.conv_transpose2d, stride=2, padding=1, output_padding=1, groups=2),
+        ),
+        layer(f(4, 3, 1, 1, dilation=2), IMAGES, transposed(F.conv_transpose2d, padding=1, dilation=2)),
+    ],
+    "conv1d": lambda f: [
+        layer(f(4, 3, padding=1), LINES, conv1d(padding=1)),
+        layer(f(4, 3, 2, 2, dilation=2, groups=2), LINES, conv1d(padding=2, stride=2, dilation=2, groups=2)),
+    ],
+    "conv1d_transpose": lambda f: [
+        layer(f(4, 3, 2, (1, 0)), LINES, transposed(F.conv_transpose1d, stride=2, padding=1, output_padding=1)),
+        layer(f(4, 3, padding=1, groups=2), LINES, transposed(F.conv_transpose1d, padding=1, groups=2)),
+    ],
     "batch_norm": lambda f: [
         layer(f(), IMAGES, batch_norm(True)),
         layer(f(), (40, 7), batch_norm(True), lambda shape: normal(shape, 2, 5)),
@@ -155,7 +203,15 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
     "avg_pool": lambda f: [
         layer(f(2), IMAGES, plain(lambda x: F.avg_pool2d(x, 2))),
         layer(f(3, 2), IMAGES, plain(lambda x: F.avg_pool2d(x, 3, 2))),
+        layer(f(3, 2, 1), IMAGES, plain(lambda x: F.avg_pool2d(x, 3, 2, 1))),
+        layer(f(3, 2, 1, False), IMAGES, plain(lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False))),
     ],
+    "max_pool1d": lambda f: [layer(f(3, 2, 1), LINES, plain(lambda x: F.max_pool1d(x, 3, 2, 1)))],
+    "avg_pool1d": lambda f: [
+        layer(f(3, 2, 1), LINES, plain(lambda x: F.avg_pool1d(x, 3, 2, 1))),
+        layer(f(3, 2, 1, False), LINES, plain(lambda x: F.avg_pool1d(x, 3, 2, 1, count_include_pad=False))),
+    ],
+    "global_max_pool": lambda f: [layer(f(), IMAGES, lambda x, p: x.amax((1, 2)))],
     "global_avg_pool": lambda f: [layer(f(), IMAGES, lambda x, p: x.mean((1, 2)))],
     "flatten": lambda f: [layer(f(), IMAGES, lambda x, p: x.flatten(1))],
     "dropout": lambda f: [layer(f(0.5), ROWS, lambda x, p: x, train=False)],
@@ -171,8 +227,12 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
     "lstm": lambda f: [layer(f(5), SEQUENCES, results(recurrent(torch.nn.LSTM, 5)))],
     "serial": lambda f: [layer(f(nn.linear(4), nn.tanh(), head=nn.linear(3)), ROWS, serial)],
     "residual": lambda f: [layer(f(nn.serial(nn.linear(7))), ROWS, residual)],
+    "skip": lambda f: [
+        layer(f(nn.linear(4)), ROWS, lambda x, p: torch.cat([x, x @ p["w"] + p["b"]], -1)),
+    ],
     "stateless": lambda f: [layer(f(lambda x: x * x), ROWS, lambda x, p: x * x)],
     "relu": activation(torch.relu),
+    "relu6": activation(F.relu6),
     "tanh": activation(torch.tanh),
     "sigmoid": activation(torch.sigmoid),
     "silu": activation(F.silu),
