@@ -8,7 +8,7 @@ try:
 except ModuleNotFoundError as error:
     raise SystemExit(f"lwps: the shell needs typer and rich, got {error}; pip install 'lwps[cli]'") from None
 
-from lwps.cli import bench, devices, doctor, explain, plan, trace, train
+from lwps.cli import bench, devices, doctor, explain, export, plan, trace, train
 from lwps.cli.terminal import err
 from lwps.data import DataError
 from lwps.plan import PlanError
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(devices.devices)
 app.command()(train.train)
+app.command()(export.export)
 app.command()(bench.bench)
 app.command()(plan.profile)
 app.command()(plan.plan)
@@ -35,7 +36,7 @@ def main() -> None:
     """The `lwps` command; errors that a user can mend are one line, not a traceback."""
     try:
         app()
-    except (MachineError, PlanError, DataError, DonationError, ValueError, TypeError) as error:
+    except (MachineError, PlanError, DataError, DonationError, ModuleNotFoundError, ValueError, TypeError) as error:
         err.print(f"lwps: {error}", style="red", highlight=False)
         sys.exit(1)
     except OSError as error:

@@ -43,6 +43,7 @@ def to_onnx(
     dynamic_batch: bool = False,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
+    metadata: Mapping[str, str] | None = None,
     builders: Mapping[Primitive, Callable[..., None]] | None = None,
 ) -> Any:
     """The ONNX model of `fn(*args)`, checked; also written to `path` if given.
@@ -54,6 +55,7 @@ def to_onnx(
     - `fn`: a function that can be traced, or a program (from `lwps.trace` or `lwps.optimize`) and its arguments
     - `dynamic_batch`: axis 0 of every input may have any size, one for all of them
     - `input_names`, `output_names`: by default the names of arguments and "output"
+    - `metadata`: what else the model is to say of itself
     - `builders`: for primitives of your own, functions (emitter, eqn, **params) that emit ONNX nodes
 
     ValueError, listing all of them, where primitives have no ONNX form. Returns an `onnx.ModelProto` of opset 18 and
@@ -68,7 +70,7 @@ def to_onnx(
     inference = fold_affine(infer(fn, args, names, dynamic_batch))
     outputs = _output_names(inference, output_names)
     graph = emit(inference, outputs, {**BUILDERS, **(builders or {})})
-    proto = model.to_model(graph, getattr(fn, "__name__", "program"))
+    proto = model.to_model(graph, getattr(fn, "__name__", "program"), metadata or {})
     if path is not None:
         model.write(proto, path)
     return proto

@@ -1,6 +1,7 @@
 """The graph as ONNX's protobuf: the one module that imports onnx."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"to_onnx: needs the package onnx, got {error}; pip install 'lwps[onnx]'") from None
 
+from lwps.checkpoint.atomic import replacing
 from lwps.export.graph import BATCH, Graph, Port
 from lwps.export.inference import Dim
 
@@ -20,7 +22,7 @@ IR_VERSION = 8  # of the file format: the one that came with that opset
 LIMIT = 2**31 - 1  # bytes that one protobuf may have
 
 
-def to_model(graph: Graph, name: str) -> onnx.ModelProto:
+def to_model(graph: Graph, name: str, metadata: Mapping[str, str]) -> onnx.ModelProto:
     """The checked model; ValueError where it is larger than a file of the format may be."""
     nbytes = sum(value.nbytes for value in graph.initializers.values())
     if nbytes > LIMIT:
@@ -35,19 +37,15 @@ def to_model(graph: Graph, name: str) -> onnx.ModelProto:
     model = helper.make_model(
         proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="lwps"
     )
+    helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
 def write(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
-    """The model as a file, written aside and renamed: what was there stays whole until the new one is."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(model.SerializeToString())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    """The model as a file: what was there stays whole until the new one is."""
+    with replacing(Path(path)) as file:
+        file.write(model.SerializeToString())
 
 
 def _attributes(attributes: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from lwps.train.saver import Every, Saver
 from lwps.train.settings import DEFAULTS, Evaluation, Note, Progress, Report, Result, Settings
 from lwps.train.steps import evaluate_step_of, train_step_of
 from lwps.train.stop import stop_on_signals
+from lwps.train.trained import Trained, load_trained
 
 __all__ = [
     "DEFAULTS",
@@ -24,10 +25,12 @@ __all__ = [
     "Saver",
     "Session",
     "Settings",
+    "Trained",
     "cosine",
     "evaluate",
     "evaluate_step_of",
     "json_lines",
+    "load_trained",
     "origin_of",
     "session",
     "stop_on_signals",

@@ -263,13 +263,13 @@ def test_a_model_over_2_gib_is_refused():
     shape = (1 << 15, (1 << 14) + 1)
     weights = np.broadcast_to(np.float32(1), shape)  # without the bytes
     with pytest.raises(ValueError, match="to_onnx: weights must be below 2 GiB together, got 2147614720 bytes"):
-        to_model(Graph((), (), (), {"w": weights}), "large")
+        to_model(Graph((), (), (), {"w": weights}), "large", {})
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"the old one")
-    monkeypatch.setattr("os.replace", lambda *args: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr("os.fsync", lambda *args: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         to_onnx(lnp.tanh, ShapedArray((2,), "float32"), path=path)
     assert path.read_bytes() == b"the old one"
