@@ -12,6 +12,7 @@ from lwps import tracing
 from lwps.core import Eqn, Primitive, Program, ShapedArray
 from lwps.export.affine import fold_affine
 from lwps.export.arrays import ARRAYS
+from lwps.export.attention import ATTENTION
 from lwps.export.elementwise import ELEMENTWISE
 from lwps.export.functions import FUNCTIONS
 from lwps.export.graph import Emitter, Graph, NoForm
@@ -22,7 +23,7 @@ from lwps.tree import paths
 
 __all__ = ["Emitter", "NoForm", "to_onnx"]
 
-BUILDERS: Mapping[Primitive, Callable[..., None]] = ELEMENTWISE | FUNCTIONS | ARRAYS | PICKS | LAYERS
+BUILDERS: Mapping[Primitive, Callable[..., None]] = ELEMENTWISE | FUNCTIONS | ARRAYS | PICKS | LAYERS | ATTENTION
 
 RANDOM = "random numbers"
 NO_FORM: Mapping[str, str] = {  # primitives that are refused, and why

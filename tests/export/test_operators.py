@@ -9,6 +9,7 @@ import lwps
 import lwps.numpy as lnp
 from lwps.ops import (
     activation,
+    attention,
     conv,
     dynamic,
     elementwise,
@@ -327,3 +328,28 @@ def test_group_norm(groups):
     agrees(lambda s, b, x: fn(s, b, pool.max_pool(x, 2)), images(), weights=(s, b), rtol=1e-4, atol=1e-5)
     agrees(lambda x, s: fn(s, s, x), normals(3, 7, 4), s, rtol=1e-4, atol=1e-5)
     agrees(lambda x: group_norm.group_norm(x * 3, groups), normals(3, 8), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [4, 2, 1])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention(groups, causal):
+    q, k, v = normals(3, 5, 4, 6), normals(3, 7, groups, 6), normals(3, 7, groups, 6, seed=1)
+    seen, added = normals(3, 1, 5, 7) > 0.5, normals(4, 5, 7)
+    seen[1] = False  # these queries see no key
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    agrees(lambda q, k, v: attention.attention(q, k, v, causal), q, k, v, dynamic=True, **close)
+    agrees(lambda q, k, v, m: attention.attention(q, k, v, causal, m), q, k, v, seen, dynamic=True, **close)
+    fn = lambda m, q, k, v: attention.attention(q, k, v, causal, m, scale=-0.3)
+    agrees(fn, q, k, v, weights=(added,), dynamic=True, **close)
+    agrees(lambda q, k, v: attention.attention(q, k, v, causal), q[0], k[0], v[0], **close)
+
+
+def test_attention_between_products_turns_only_what_it_must():
+    def fn(wq, wk, wv, wo, x):
+        n, t, d = x.shape
+        q, k, v = ((x @ w).reshape((n, t, 2, d // 2)) for w in (wq, wk, wv))
+        return attention.attention(q, k, v, causal=True).reshape((n, t, d)) @ wo
+
+    weights = tuple(normals(6, 6, seed=k) for k in range(4))
+    model = agrees(fn, normals(3, 5, 6), weights=weights, dynamic=True, rtol=1e-3, atol=1e-4)
+    assert operators(model)["Transpose"] == 4
