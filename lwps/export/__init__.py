@@ -30,7 +30,7 @@ NO_FORM: Mapping[str, str] = {  # primitives that are refused, and why
     "batch_norm": "moments of the batch",
     "softmax_cross_entropy": "a loss",
     "resize_transpose": "a gradient",
-    "arctan2": "no operator",
+    **dict.fromkeys(("arctan2", "cumprod"), "no operator"),
     **dict.fromkeys(("left_shift", "right_shift"), "operators for unsigned numbers only"),
     **dict.fromkeys(("random_bits", "random_block", "bits_to_uniform", "bits_to_symmetric", "bits_to_range"), RANDOM),
     **dict.fromkeys(("tail_log", "normal_quantile"), RANDOM),

@@ -9,7 +9,7 @@ from lwps.core import Eqn, Primitive, Var
 from lwps.export.elementwise import Builder
 from lwps.export.graph import Axes, Emitter, NoForm
 from lwps.export.inference import Dim, Shape, Size
-from lwps.ops import concatenate, flip, reduce, shape
+from lwps.ops import concatenate, flip, logsumexp, product, reduce, scan, shape
 from lwps.ops.elementwise import div_p
 
 FIRST, LAST = (int(n) for n in (np.iinfo(np.int64).min, np.iinfo(np.int64).max))  # ends for Slice: as far as it goes
@@ -115,16 +115,40 @@ def _mean_of(emit: Emitter, eqn: Eqn, axes: Axes) -> Var | None:
     return reader.outs[0] if is_count else None
 
 
-def _max(emit: Emitter, eqn: Eqn, *, axes: Axes) -> None:
-    (x,) = eqn.ins
-    emit.put(eqn.outs[0], *reduction(emit, "ReduceMax", x, emit.get(x, emit.form(x)), axes))
+def _reduction(op: str) -> Builder:
+    def build(emit: Emitter, eqn: Eqn, *, axes: Axes) -> None:
+        (x,), (out,) = eqn.ins, eqn.outs
+        name = emit.get(x, emit.form(x))
+        wide = np.dtype(np.int32) if x.aval.dtype.itemsize == 1 else x.aval.dtype  # what runtimes reduce
+        if x.aval.dtype != wide:
+            name = emit.node("Cast", name, to=wide)
+        name, form = reduction(emit, op, x, name, axes)
+        emit.put(out, name if wide == out.aval.dtype else emit.node("Cast", name, to=out.aval.dtype), form)
+
+    return build
 
 
-def _argmax(emit: Emitter, eqn: Eqn, *, axis: int) -> None:
+def _place(op: str) -> Builder:
+    def build(emit: Emitter, eqn: Eqn, *, axis: int) -> None:
+        (x,) = eqn.ins
+        (stored,), form = _reduced(emit.form(x), [axis])
+        place = emit.node(op, emit.get(x, emit.form(x)), axis=stored, keepdims=0)
+        emit.put(eqn.outs[0], emit.node("Cast", place, to=np.dtype(np.int32)), form)
+
+    return build
+
+
+def _logsumexp(emit: Emitter, eqn: Eqn) -> None:
     (x,) = eqn.ins
-    (stored,), form = _reduced(emit.form(x), [axis])
-    place = emit.node("ArgMax", emit.get(x, emit.form(x)), axis=stored, keepdims=0)
-    emit.put(eqn.outs[0], emit.node("Cast", place, to=np.dtype(np.int32)), form)
+    name = emit.get(x, emit.form(x))
+    emit.put(eqn.outs[0], *reduction(emit, "ReduceLogSumExp", x, name, [x.aval.ndim - 1]))
+
+
+def _cumsum(emit: Emitter, eqn: Eqn, *, axis: int, reverse: bool) -> None:
+    (x,) = eqn.ins
+    form = emit.form(x)
+    at = emit.constant(form.index(axis), dtype=np.int64)
+    emit.put(eqn.outs[0], emit.node("CumSum", emit.get(x, form), at, reverse=int(reverse)), form)
 
 
 ARRAYS: dict[Primitive, Builder] = {
@@ -136,6 +160,11 @@ ARRAYS: dict[Primitive, Builder] = {
     flip.flip_p: _flip,
     flip.roll_p: _roll,
     reduce.reduce_sum_p: _sum,
-    reduce.reduce_max_p: _max,
-    reduce.argmax_p: _argmax,
+    reduce.reduce_max_p: _reduction("ReduceMax"),
+    reduce.reduce_min_p: _reduction("ReduceMin"),
+    product.reduce_prod_p: _reduction("ReduceProd"),
+    reduce.argmax_p: _place("ArgMax"),
+    reduce.argmin_p: _place("ArgMin"),
+    logsumexp.logsumexp_p: _logsumexp,
+    scan.cumsum_p: _cumsum,
 }

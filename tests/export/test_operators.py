@@ -15,8 +15,10 @@ from lwps.ops import (
     elementwise,
     group_norm,
     layer_norm,
+    logsumexp,
     pool,
     resize,
+    scan,
     scatter,
     shape,
     softmax,
@@ -213,20 +215,27 @@ def test_one_hot():
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_reductions(axes, keepdims):
     def fn(x):
-        return tuple(reduce(x, axes, keepdims=keepdims) for reduce in (lnp.sum, lnp.mean, lnp.max))
+        found = [reduce(x, axes, keepdims=keepdims) for reduce in (lnp.sum, lnp.mean, lnp.max, lnp.min)]
+        return *found, lnp.prod(1 + x / 100, axes, keepdims=keepdims)
 
     agrees(fn, images())
     agrees(lambda w, x: fn(conv.conv2d(x, w)), images(), weights=(normals(1, 1, 4, 4),), rtol=1e-4, atol=1e-4)
 
 
 def test_counts_add_up_as_int32():
-    agrees(lambda x: lnp.sum(x > 0, -1), images())
+    agrees(lambda x: (lnp.sum(x > 0, -1), lnp.any(x > 1, 1), lnp.all(x > -2, (0, 2)), lnp.prod(x > 0)), images())
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
 def test_argmax_takes_the_first(axis):
     agrees(lambda x: lnp.argmax(x, axis), np.round(images()))
-    agrees(lambda x: lnp.argmax(pool.max_pool(x, 2), axis), np.round(images()))
+    agrees(lambda x: lnp.argmin(pool.max_pool(x, 2), axis), np.round(images()))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_sums_along_an_axis(axis):
+    agrees(lambda x: (lnp.cumsum(x, axis), scan.cumsum(x, axis, reverse=True)), images(), rtol=1e-4, atol=1e-5)
+    agrees(lambda x: logsumexp.logsumexp(pool.max_pool(x, 2) * 40, axis), images())
 
 
 # --- products -------------------------------------------------------------------------------------------
