@@ -8,7 +8,7 @@ from lwps.core import Eqn, Primitive, Var
 from lwps.export.elementwise import Builder
 from lwps.export.graph import Emitter, NoForm
 from lwps.export.inference import Dim, Shape, Size
-from lwps.ops import dynamic, gather, scatter, sort
+from lwps.ops import dynamic, gather, overwrite, scatter, sort
 
 
 def _take(emit: Emitter, eqn: Eqn, *, axis: int, fill: float) -> None:
@@ -52,16 +52,8 @@ def _is_default(fill: float, dtype: np.dtype) -> bool:
 
 
 def _scatter_add(emit: Emitter, eqn: Eqn, *, axis: int, size: int) -> None:
-    """The rows of x, whose axes from `axis` on are those of the indices, added up by their index."""
     x, indices = eqn.ins
-    sizes, count = emit.shape(x), indices.aval.ndim
-    known = [n for n in emit.shape(indices) if isinstance(n, int)]
-    if len(known) < count:
-        raise NoForm("rows of a batch of any size are added up")
-    rows = (*sizes[:axis], math.prod(known), *sizes[axis + count :])
-    places = emit.reshaped(emit.get(indices), [n if k == axis else 1 for k, n in enumerate(rows)])
-    places = emit.node("Expand", places, emit.sizes(rows))
-    _add_up(emit, eqn, emit.reshaped(emit.get(x), rows), places, rows, axis, size)
+    _add_up(emit, eqn, *_by_rows(emit, x, indices, axis), axis, size)
 
 
 def _scatter_add_along_axis(emit: Emitter, eqn: Eqn, *, axis: int, size: int) -> None:
@@ -69,15 +61,42 @@ def _scatter_add_along_axis(emit: Emitter, eqn: Eqn, *, axis: int, size: int) ->
     _add_up(emit, eqn, emit.get(x), emit.get(indices), emit.shape(x), axis, size)
 
 
+def _by_rows(emit: Emitter, x: Var, indices: Var, axis: int) -> tuple[str, str, Shape]:
+    """`x` with its axes from `axis` on that are those of the indices as one; the index of each element; the shape."""
+    sizes, count = emit.shape(x), indices.aval.ndim
+    known = [n for n in emit.shape(indices) if isinstance(n, int)]
+    if len(known) < count:
+        raise NoForm("as many rows as the batch has are written")
+    rows = (*sizes[:axis], math.prod(known), *sizes[axis + count :])
+    places = emit.reshaped(emit.get(indices), [n if k == axis else 1 for k, n in enumerate(rows)])
+    return emit.reshaped(emit.get(x), rows), emit.node("Expand", places, emit.sizes(rows)), rows
+
+
 def _add_up(emit: Emitter, eqn: Eqn, x: str, places: str, shape: Shape, axis: int, size: int) -> None:
-    """`x` added up along `axis` by `places`; an index of no row adds to one more, which is cut off."""
-    places, inside = _rows(emit, places, size)
-    places = emit.node("Where", inside, places, emit.constant(size, dtype=np.int32))
     sizes: list[Size] = [size + 1 if k == axis else n for k, n in enumerate(shape)]
     zeros = emit.node("ConstantOfShape", emit.sizes(sizes), value=np.zeros(1, eqn.outs[0].aval.dtype))
-    sums = emit.node("ScatterElements", zeros, places, x, axis=axis, reduction="add")
-    limits = (emit.constant([n], dtype=np.int64) for n in (0, size, axis))
-    emit.put(eqn.outs[0], emit.node("Slice", sums, *limits))
+    emit.put(eqn.outs[0], _scattered(emit, zeros, x, places, axis, size, reduction="add"))
+
+
+def _scattered(emit: Emitter, array: str, x: str, places: str, axis: int, size: int, **how: str) -> str:
+    """`x` written into an array of `size` rows and one more, which takes what has no row and is cut off."""
+    places, inside = _rows(emit, places, size)
+    places = emit.node("Where", inside, places, emit.constant(size, dtype=np.int32))
+    sums = emit.node("ScatterElements", array, places, x, axis=axis, **how)
+    return emit.node("Slice", sums, *(emit.constant([n], dtype=np.int64) for n in (0, size, axis)))
+
+
+def _overwrite(emit: Emitter, eqn: Eqn, *, axis: int) -> None:
+    """Of rows that are written twice the last one stays, in ONNX Runtime as here; ONNX does not say."""
+    x, y, indices = eqn.ins
+    size = emit.shape(x)[axis]
+    if isinstance(size, Dim):
+        raise NoForm("rows of a batch of any size are written")
+    one = [1 if k == axis else n for k, n in enumerate(emit.shape(x))]
+    row = emit.node("ConstantOfShape", emit.sizes(one), value=np.zeros(1, x.aval.dtype))
+    array = emit.node("Concat", emit.get(x), row, axis=axis)
+    rows, places, _ = _by_rows(emit, y, indices, axis)
+    emit.put(eqn.outs[0], _scattered(emit, array, rows, places, axis, size))
 
 
 # --- orders -------------------------------------------------------------------------------------------------
@@ -138,6 +157,7 @@ PICKS: dict[Primitive, Builder] = {
     sort.top_k_p: _top_k,
     gather.take_p: _take,
     gather.take_along_axis_p: _take_along_axis,
+    overwrite.overwrite_p: _overwrite,
     scatter.scatter_add_p: _scatter_add,
     scatter.scatter_add_along_axis_p: _scatter_add_along_axis,
 }

@@ -238,7 +238,7 @@ def test_every_primitive_has_an_onnx_form_or_a_reason_to_have_none():
 def test_params_without_an_onnx_form_say_why():
     with pytest.raises(ValueError, match=r"none for pad \(forward/pad#0: interior=\(1,\) puts elements between"):
         to_onnx(lambda x: shape.pad(x, (0,), (0,), interior=(1,)), ShapedArray((3,), "float32"))
-    with pytest.raises(ValueError, match=r"none for scatter_add .* rows of a batch of any size are added up"):
+    with pytest.raises(ValueError, match=r"none for scatter_add .* as many rows as the batch has are written"):
         to_onnx(lambda x: lwps.segment_sum(x, elementwise.full((x.shape[0],), 0, "int32"), 2),
                 ShapedArray((3, 2), "float32"), dynamic_batch=True)  # fmt: skip
     with pytest.raises(ValueError, match="the places of its maxima are read"):

@@ -16,6 +16,7 @@ from lwps.ops import (
     group_norm,
     layer_norm,
     logsumexp,
+    overwrite,
     pool,
     resize,
     scan,
@@ -192,6 +193,15 @@ def test_boxes(at):
     starts = np.int32(at)
     agrees(lambda x, i: dynamic.dynamic_slice(x, i, (2, 3, 1)), normals(4, 5, 6), starts)
     agrees(lambda x, y, i: dynamic.dynamic_update_slice(x, y, i), normals(4, 5, 6), normals(2, 5, 3), starts)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_rows_written_by_index(axis):
+    """An index of no row is left out; of two rows for one place the last one stays."""
+    places = np.int32([[2, -1, 9], [0, 2, -5]])
+    fn = lambda x, y, i: overwrite.overwrite_p.bind(x, y, i, axis=axis)[0]
+    y = np.moveaxis(normals(2, 3, 4, 4), (0, 1), (axis, axis + 1))
+    agrees(fn, normals(4, 4, 4), np.ascontiguousarray(y), places)
 
 
 def test_orders_of_elements():
