@@ -69,8 +69,8 @@ class BufferBlock(Block):
     """A buffer in a device's own memory.
 
     Parts are sub-buffers, one object each: two of the same bytes did not see each other's writes on NVIDIA (driver
-    580). They are released before the buffer they lie in, by hand: that driver crashes otherwise, and the garbage
-    collector keeps no order.
+    580). They are released by hand, the latest first, then the buffer they lie in: in another order that driver
+    crashes where they overlap, and the garbage collector keeps no order.
     """
 
     def __init__(self, family: str, nbytes: int, buffer: Any, host: np.ndarray | None = None) -> None:
@@ -80,7 +80,7 @@ class BufferBlock(Block):
     def release(self) -> None:
         parts = [part for part in self.arguments.values() if part is not self.buffer]
         super().release()
-        for part in (*parts, self.buffer):
+        for part in (*reversed(parts), self.buffer):
             part.release()
 
     def _argument(self, start: int, nbytes: int) -> Any:
