@@ -17,7 +17,7 @@ from lwps.ops.scatter import segment_sum
 from lwps.ops.sort import top_k
 from lwps.placement import place
 from lwps.plan import Placement, Plan, PlanError, Profile, load_plan, load_profile, save_plan, save_profile
-from lwps.planning import make_plan
+from lwps.planning import explain_plan, make_plan
 from lwps.runtime.array import Array, DonationError
 from lwps.runtime.machine import Machine, MachineError
 from lwps.tracing import layer, trace
@@ -50,6 +50,7 @@ __all__ = [
     "dynamic_slice",
     "dynamic_update_slice",
     "environment",
+    "explain_plan",
     "export",
     "grad",
     "image",
