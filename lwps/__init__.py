@@ -9,11 +9,13 @@ from lwps.checkpoint import CheckpointError, load, load_metadata, save
 from lwps.core import Primitive, Program, ShapedArray, check_program
 from lwps.ops import random
 from lwps.ops.at import at
+from lwps.ops.attention import attention
 from lwps.ops.custom import custom_vjp
 from lwps.ops.dynamic import dynamic_slice, dynamic_update_slice
 from lwps.ops.elementwise import stop_gradient
 from lwps.ops.gather import one_hot
 from lwps.ops.scatter import segment_sum
+from lwps.ops.softmax import log_softmax, softmax
 from lwps.ops.sort import top_k
 from lwps.placement import place
 from lwps.plan import Placement, Plan, PlanError, Profile, load_plan, load_profile, save_plan, save_profile
@@ -43,6 +45,7 @@ __all__ = [
     "Receipt",
     "ShapedArray",
     "at",
+    "attention",
     "check_program",
     "compile",
     "custom_vjp",
@@ -60,6 +63,7 @@ __all__ = [
     "load_metadata",
     "load_plan",
     "load_profile",
+    "log_softmax",
     "make_plan",
     "nn",
     "numpy",
@@ -73,6 +77,7 @@ __all__ = [
     "save_plan",
     "save_profile",
     "segment_sum",
+    "softmax",
     "stop_gradient",
     "top_k",
     "trace",
