@@ -50,14 +50,15 @@ INDICES = [
     lambda i, j: (i, j),
     lambda i, j: (i, slice(None), i),
     lambda i, j: (-1, slice(None), j[:, None]),
-    lambda i, j: (Ellipsis, j),
+    lambda i, j: (Ellipsis, j % 2),
+    lambda i, j: (slice(None), i % 3, slice(None), j % 2),
 ]
 
 
 @pytest.mark.parametrize("index", INDICES, ids=range(len(INDICES)))
 @pytest.mark.parametrize("known", [True, False])
 def test_integer_arrays_set_the_last_value_and_add_each(index, known):
-    x, i, j = numbered((4, 3, 5)), np.array([0, 3, -4, 2], np.int32), np.array([2, 0, 2, -1], np.int32)
+    x, i, j = numbered((4, 3, 5, 2)), np.array([0, 3, -4, 2], np.int32), np.array([2, 0, 2, -1], np.int32)
     values = -numbered(x[index(i, j)].shape)
     want_set, want_add = x.copy(), x.copy()
     want_set[index(i, j)] = values

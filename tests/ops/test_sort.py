@@ -12,10 +12,9 @@ from lwps.core import ShapedArray, aval_of, evaluate_program
 from lwps.ops.sort import CPU_CHUNK, FEW, argsort, argsort_p, sort, top_k, top_k_p
 from tests.places import on_each_place, run
 
-# few values, so that there are ties; both zeros, both infinities, numbers that devices may flush to zero
-ELEMENTS = st.sampled_from((0.0, -0.0, 1.5, -1.5, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3e38, -3e38)) | st.floats(
-    -4, 4, width=32
-)
+# few values, so that there are ties; both zeros, infinities, signs of NaN, numbers that devices may flush to zero
+SPECIAL = (0.0, -0.0, 1.5, -1.5, np.inf, -np.inf, np.nan, np.copysign(np.nan, -1.0).item(), 1e-45, -1e-45, 3e38, -3e38)
+ELEMENTS = st.sampled_from(SPECIAL) | st.floats(-4, 4, width=32)
 LONG = (CPU_CHUNK - 1, CPU_CHUNK + 1, 3 * CPU_CHUNK + 7)  # around what is sorted at once; an odd number of runs
 
 
@@ -32,6 +31,7 @@ def random(shape, seed=0, dtype="float32"):
     x = rng.choice(rng.integers(low, high, 300), shape).astype(dtype)
     if dtype == "float32":
         x[rng.random(shape) < 0.05] = np.nan
+        x[rng.random(shape) < 0.05] = -np.nan
         x[rng.random(shape) < 0.05] *= 0
     return x
 
