@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from lwps.ops import elementwise
 
-_PURE = "where, lwps.numpy.take or a new array; arrays never change"
+_PURE = "x.at[index].set(y), or where; arrays never change"
 _SIZED = "where(condition, x, 0), or NumPy on known arrays; shapes cannot depend on values"
 _KNOWN = "NumPy on known arrays"
 _SORT = "sort and an index"
