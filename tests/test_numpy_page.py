@@ -31,6 +31,8 @@ CALLS = {
     "moveaxis": lambda f, x: f(x, 0, 1),
     "pad": lambda f, x: f(x, 1),
     "power": lambda f, x: f(x, 3),
+    "percentile": lambda f, x: f(x, 30),
+    "quantile": lambda f, x: f(x, 0.3),
     "repeat": lambda f, x: f(x, 2),
     "reshape": lambda f, x: f(x, (4,)),
     "roll": lambda f, x: f(x, 1),

@@ -52,6 +52,17 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     return logical_or(found, logical_and(isnan(a), isnan(b))) if equal_nan else found
 
 
+def float_power(x1: Any, x2: Any) -> Any:
+    """`x1` to the power `x2`, in floats."""
+    return elementwise.power(*elementwise.promote_floats("float_power", x1, x2))
+
+
+def array_equal(a1: Any, a2: Any) -> Any:
+    """Whether two arrays have one shape and equal elements."""
+    same = aval_of(a1).shape == aval_of(a2).shape
+    return all(equal(a1, a2)) if same else elementwise.full((), False, "bool")
+
+
 def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """Whether `isclose` holds for all elements."""
     return all(isclose(a, b, rtol, atol, equal_nan))

@@ -6,7 +6,8 @@ import numpy as np
 
 from lwps.numpy.creation import asarray
 from lwps.ops import product, reduce, scan, statistics
-from lwps.ops.elementwise import astype, div, isnan, logical_not, sub, where
+from lwps.ops import quantile as quantiles
+from lwps.ops.elementwise import astype, broadcast_to, div, isnan, logical_not, mul, promote_floats, sub, where
 from lwps.ops.reduce import Axes
 
 
@@ -83,6 +84,30 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
 def cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """Products of each element and all before it along `axis`, by default of all in order."""
     return scan.cumprod(asarray(a, dtype), axis)
+
+
+def average(a: Any, axis: Axes = None, weights: Any = None, keepdims: bool = False) -> Any:
+    """The mean along `axis`, of elements that count as `weights` (which broadcast to `a`) say."""
+    if weights is None:
+        return reduce.mean(asarray(a), axis, keepdims)
+    a, weights = promote_floats("average", a, weights)
+    total = reduce.sum(broadcast_to(weights, a.shape), axis, keepdims)
+    return div(reduce.sum(mul(a, weights), axis, keepdims), total)
+
+
+def median(a: Any, axis: Axes = None, keepdims: bool = False) -> Any:
+    """The middle element along `axis`, or the mean of the two in the middle."""
+    return quantiles.median(asarray(a), axis, keepdims)
+
+
+def quantile(a: Any, q: float, axis: Axes = None, keepdims: bool = False) -> Any:
+    """What a share `q` (a Python number from 0 to 1) of the elements along `axis` is below; interpolated linearly."""
+    return quantiles.quantile(asarray(a), q, axis, keepdims)
+
+
+def percentile(a: Any, q: float, axis: Axes = None, keepdims: bool = False) -> Any:
+    """What `q` (a Python number from 0 to 100) percent of the elements along `axis` are below."""
+    return quantiles.quantile(asarray(a), q / 100, axis, keepdims)
 
 
 # --- without NaN ------------------------------------------------------------------------------------

@@ -96,6 +96,8 @@ from lwps.ops.exponential import (
     exp_p,
     expm1,
     expm1_p,
+    hypot,
+    hypot_p,
     log,
     log1p,
     log1p_p,
@@ -104,13 +106,15 @@ from lwps.ops.exponential import (
     log10,
     log_p,
     logaddexp,
+    logaddexp2,
     logaddexp_p,
     rsqrt,
     rsqrt_p,
     sqrt,
     sqrt_p,
 )
-from lwps.ops.power import exp2, integer_pow_p, pow_p, power
+from lwps.ops.hyperbolic import arccosh, arccosh_p, arcsinh, arcsinh_p, arctanh, arctanh_p, cosh, sinh
+from lwps.ops.power import cbrt, exp2, integer_pow_p, pow_p, power
 from lwps.ops.rounding import (
     ceil,
     ceil_p,
@@ -119,6 +123,8 @@ from lwps.ops.rounding import (
     floor_divide,
     floor_divide_p,
     floor_p,
+    fmod,
+    fmod_p,
     remainder,
     remainder_p,
     rint,
@@ -150,10 +156,8 @@ from lwps.ops.trigonometry import (
     arctan_p,
     cos,
     cos_p,
-    cosh,
     sin,
     sin_p,
-    sinh,
     tan,
     tan_p,
 )

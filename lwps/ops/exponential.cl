@@ -131,6 +131,15 @@ static float lwps_log1p(float x)
     return lwps_log_ends(u, y);
 }
 
+// sqrt(x^2 + y^2), scaled so that squares do not overflow
+static float lwps_hypot(float x, float y)
+{
+    const float a = lwps_abs(x), b = lwps_abs(y);
+    const float top = a > b ? a : b, ratio = (a > b ? b : a) / top;
+    const float z = top == 0.0f ? 0.0f : top * lwps_sqrt(1.0f + ratio * ratio);
+    return a == INFINITY || b == INFINITY ? INFINITY : x != x || y != y ? NAN : z;
+}
+
 // log(exp(x) + exp(y))
 static float lwps_logaddexp(float x, float y)
 {

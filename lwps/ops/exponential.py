@@ -10,7 +10,7 @@ from lwps.ops.arithmetic import add, div, mul, square, sub
 from lwps.ops.broadcast import unbroadcast
 from lwps.ops.compare import equal, where
 from lwps.ops.rules import elementwise
-from lwps.ops.values import float_binary, float_unary
+from lwps.ops.values import float_binary, float_unary, promote_floats
 
 
 def _rsqrt_numpy(x: np.ndarray, out: np.ndarray) -> None:
@@ -48,9 +48,18 @@ def _rsqrt_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
 
 
 def _logaddexp_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
-    (ct,), (z,) = cts, outs  # dz/dx = exp(x) / (exp(x) + exp(y)); where x is z, infinite ones included, it is 1
-    shares = (where(equal(x, z), 1.0, exp(sub(x, z))) if need else None for x, need in zip(ins, needed, strict=True))
-    return tuple(None if s is None else unbroadcast(mul(ct, s), x) for s, x in zip(shares, ins, strict=True))
+    (ct,), (x, y) = cts, ins  # dz/dx = exp(x) / (exp(x) + exp(y)) = 1 / (1 + exp(y - x)), for equal infinities too
+
+    def share(own: Any, other: Any) -> Any:
+        return unbroadcast(mul(ct, where(equal(own, other), 0.5, div(1, add(1, exp(sub(other, own)))))), own)
+
+    return share(x, y) if needed[0] else None, share(y, x) if needed[1] else None
+
+
+def _hypot_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
+    (ct,), (z,) = cts, outs
+    each = div(ct, where(equal(z, 0), np.inf, z))  # 0 where both are
+    return tuple(unbroadcast(mul(each, x), x) if need else None for x, need in zip(ins, needed, strict=True))
 
 
 _FILE = "exponential.cl"
@@ -64,10 +73,18 @@ rsqrt_p = elementwise("rsqrt", numpy=_rsqrt_numpy, expr="(1.0f / lwps_sqrt({0}))
 logaddexp_p = elementwise(
     "logaddexp", numpy=np.logaddexp, expr="lwps_logaddexp({0}, {1})", vjp=_logaddexp_vjp, file=_FILE
 )
+hypot_p = elementwise("hypot", numpy=np.hypot, expr="lwps_hypot({0}, {1})", vjp=_hypot_vjp, file=_FILE)
 exp, expm1, log, log2, log1p = map(float_unary, (exp_p, expm1_p, log_p, log2_p, log1p_p))
-sqrt, rsqrt, logaddexp = float_unary(sqrt_p), float_unary(rsqrt_p), float_binary(logaddexp_p)
+sqrt, rsqrt = float_unary(sqrt_p), float_unary(rsqrt_p)
+logaddexp, hypot = float_binary(logaddexp_p), float_binary(hypot_p)
 
 
 def log10(x: Any) -> Any:
     """The logarithm to base 10."""
     return mul(log2(x), math.log10(2))
+
+
+def logaddexp2(x: Any, y: Any) -> Any:
+    """log2(2^x + 2^y), without overflow."""
+    x, y = promote_floats("logaddexp2", x, y)
+    return mul(logaddexp(mul(x, math.log(2)), mul(y, math.log(2))), 1 / math.log(2))

@@ -10,9 +10,9 @@ from lwps.ops.arithmetic import mul, sub
 from lwps.ops.compare import equal, where
 from lwps.ops.exponential import exp
 from lwps.ops.reduce import Axes, canonical_axes
-from lwps.ops.rows import column_of, matrix, one_group_a_row, rows_of, split_rows
+from lwps.ops.rows import as_rows, column_of, matrix, one_group_a_row, rows_of, split_rows
 from lwps.ops.rules import FLOATS
-from lwps.ops.shape import reshape, transpose
+from lwps.ops.shape import reshape
 from lwps.ops.values import full, promote_floats
 
 
@@ -20,12 +20,10 @@ def logsumexp(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) along `axis` (one, several, or by default all), a float; its slope is softmax(x)."""
     (x,) = promote_floats("logsumexp", x)
     axes = canonical_axes("logsumexp", axis, x.ndim)
-    kept = [k for k in range(x.ndim) if k not in axes]
-    shape = [1 if k in axes else n for k, n in enumerate(x.shape) if keepdims or k not in axes]
-    if 0 in x.shape:
+    rows, shape = as_rows(x, axes, keepdims)
+    if rows.shape[-1] == 0:
         return full(shape, -np.inf, x.dtype)
-    rows = [x.shape[k] for k in kept]
-    (y,) = logsumexp_p.bind(reshape(transpose(x, [*kept, *axes]), (*rows, -1)))
+    (y,) = logsumexp_p.bind(rows)
     return reshape(y, shape)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lwps.core import ShapedArray, aval_of
-from lwps.ops.arithmetic import div, mul, square
+from lwps.ops.arithmetic import absolute, div, mul, sign, square
 from lwps.ops.broadcast import unbroadcast
 from lwps.ops.compare import equal, where
 from lwps.ops.exponential import log, sqrt
@@ -93,3 +93,9 @@ def _integer_power(x: Any, n: int) -> Any:
 def exp2(x: Any) -> Any:
     """2 to the power `x`, a float."""
     return power(2.0, *promote_floats("exp2", x))
+
+
+def cbrt(x: Any) -> Any:
+    """The real cube root, of negative numbers too."""
+    (x,) = promote_floats("cbrt", x)
+    return mul(sign(x), power(absolute(x), 1 / 3))

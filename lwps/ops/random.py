@@ -326,9 +326,10 @@ bits_to_symmetric_p = elementwise(
 tail_log_p = elementwise(
     "tail_log",
     numpy=in_blocks(_tail_log),
-    expr="(-log((1.0f - {0}) * (1.0f + {0})))",  # 1 - v is exact where it matters, 1 - v * v would not be
+    expr="(-lwps_log((1.0f - {0}) * (1.0f + {0})))",  # 1 - v is exact where it matters, 1 - v * v would not be
     vjp=no_cotangent,
     dtypes=("float32",),
+    file="exponential.cl",
 )
 normal_quantile_p = elementwise(
     "normal_quantile",
@@ -336,8 +337,9 @@ normal_quantile_p = elementwise(
     expr="({0} * ({1} < 5.0f ? "
     + _horner(_CENTRAL, "({1} - 2.5f)")
     + " : "
-    + _horner(_TAIL, "(sqrt({1}) - 3.0f)")
+    + _horner(_TAIL, "(lwps_sqrt({1}) - 3.0f)")
     + "))",
     vjp=no_cotangent,
     dtypes=("float32",),
+    file="exponential.cl",
 )

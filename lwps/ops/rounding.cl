@@ -66,6 +66,12 @@ static int lwps_floor_divide_int(int x, int y)
     return x / y - (x % y != 0 && (x < 0) != (y < 0));
 }
 
+// With the sign of x
+static int lwps_fmod_int(int x, int y)
+{
+    return y == 0 || y == -1 ? 0 : x % y;
+}
+
 static int lwps_remainder_int(int x, int y)
 {
     if (y == 0 || y == -1)

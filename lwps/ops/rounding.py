@@ -74,6 +74,22 @@ def _remainder_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
     )
 
 
+def _fmod_expr(x: ShapedArray, y: ShapedArray) -> str:
+    if x.dtype.kind == "f":
+        return "fmod({0}, {1})"
+    return "lwps_fmod_int({0}, {1})" if x.dtype.kind == "i" else "({1} == 0 ? 0 : {0} % {1})"
+
+
+def _fmod_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
+    (ct,), (x, y) = cts, ins  # x - trunc(x / y) y, where trunc has no slope
+    if x.dtype.kind != "f":
+        return None, None
+    return (
+        unbroadcast(ct, x) if needed[0] else None,
+        unbroadcast(neg(mul(ct, trunc(div(x, y)))), y) if needed[1] else None,
+    )
+
+
 floor_divide_p = elementwise(
     "floor_divide",
     numpy=np.floor_divide,
@@ -90,7 +106,8 @@ remainder_p = elementwise(
     dtypes=NUMBERS,
     file=_FILE,
 )
-floor_divide, remainder = binary(floor_divide_p), binary(remainder_p)
+fmod_p = elementwise("fmod", numpy=np.fmod, expr=_fmod_expr, vjp=_fmod_vjp, dtypes=NUMBERS, file=_FILE)
+floor_divide, remainder, fmod = binary(floor_divide_p), binary(remainder_p), binary(fmod_p)
 
 
 def divmod(x: Any, y: Any) -> tuple[Any, Any]:

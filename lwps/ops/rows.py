@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lwps.core import Device, Launch, Operand, ShapedArray, Split, aval_of
-from lwps.ops.shape import positions, transpose
+from lwps.ops.shape import positions, reshape, transpose
 
 GROUP = 64  # work-items that share a row on a GPU; rows.cl needs a power of two
 
@@ -50,6 +50,15 @@ def one_group_a_row(device: Device, kernel: str, x: Operand, args: tuple[Operand
 def split_rows(*ndims: int) -> tuple[Split, ...]:
     """Along every axis but the last of the first array: rows do not know of each other."""
     return tuple(Split((axis,) * len(ndims), (axis,)) for axis in range(ndims[0] - 1))
+
+
+def as_rows(x: Any, axes: tuple[int, ...], keepdims: bool) -> tuple[Any, list[int]]:
+    """`x` with `axes` moved to the end and made one, and the shape that one element of each row is to have."""
+    aval = aval_of(x)
+    kept = [k for k in range(aval.ndim) if k not in axes]
+    shape = [1 if k in axes else n for k, n in enumerate(aval.shape) if keepdims or k not in axes]
+    n = math.prod(aval.shape[k] for k in axes)
+    return reshape(transpose(x, [*kept, *axes]), (*(aval.shape[k] for k in kept), n)), shape
 
 
 def along(op: str, fn: Callable[[Any], Any], x: Any, axis: int) -> Any:

@@ -1,4 +1,4 @@
-"""Sine, cosine, tangent and their inverses, in radians; hyperbolic sine and cosine."""
+"""Sine, cosine, tangent and their inverses, in radians."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,9 @@ import numpy as np
 
 from lwps.ops.arithmetic import add, div, mul, neg, square, sub
 from lwps.ops.broadcast import unbroadcast
-from lwps.ops.exponential import exp, expm1, sqrt
+from lwps.ops.exponential import sqrt
 from lwps.ops.rules import elementwise
-from lwps.ops.values import float_binary, float_unary, promote_floats
+from lwps.ops.values import float_binary, float_unary
 
 
 def _sin_vjp(cts: Any, ins: Any, outs: Any, needed: Any) -> Sequence[Any]:
@@ -58,15 +58,3 @@ arctan2_p = elementwise("arctan2", numpy=np.arctan2, expr="lwps_arctan2({0}, {1}
 sin, cos, tan = map(float_unary, (sin_p, cos_p, tan_p))
 arcsin, arccos, arctan = map(float_unary, (arcsin_p, arccos_p, arctan_p))
 arctan2 = float_binary(arctan2_p)
-
-
-def sinh(x: Any) -> Any:
-    """The hyperbolic sine."""
-    (x,) = promote_floats("sinh", x)
-    return mul(sub(expm1(x), expm1(neg(x))), 0.5)  # exp would lose the digits of a small x
-
-
-def cosh(x: Any) -> Any:
-    """The hyperbolic cosine."""
-    (x,) = promote_floats("cosh", x)
-    return mul(add(exp(x), exp(neg(x))), 0.5)

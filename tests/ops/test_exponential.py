@@ -25,6 +25,7 @@ CASES = {
     "sqrt": Case(ew.sqrt_p, np.sqrt, 0, 1e12),
     "rsqrt": Case(ew.rsqrt_p, lambda x: 1 / np.sqrt(x), 1e-6, 1e6),
     "logaddexp": Case(ew.logaddexp_p, np.logaddexp, -100, 100, n=2, atol=1e-6),  # digits are lost where it is near 0
+    "hypot": Case(ew.hypot_p, np.hypot, -10, 10, n=2),
 }
 
 
@@ -59,12 +60,25 @@ def test_every_size_of_float_keeps_its_digits(processor, name):
     np.testing.assert_allclose(y, want, rtol=4e-7, atol=1e-37)
 
 
-def test_logaddexp_gives_all_of_the_cotangent_to_an_infinite_one():
-    x, y = np.array([np.inf, -np.inf, 3.0]), np.array([0.0, 1.0, -np.inf])
-    with np.errstate(invalid="ignore"):
-        to_x, to_y = ew.logaddexp_p.vjp((np.ones(3),), (x, y), (np.logaddexp(x, y),), (True, True))
-    np.testing.assert_array_equal(to_x, [1, 0, 1])
-    np.testing.assert_array_equal(to_y, [0, 1, 0])
+def test_the_cotangent_of_logaddexp_goes_to_an_infinite_one_and_to_equal_ones_by_halves():
+    x, y = np.array([np.inf, -np.inf, 3.0, -np.inf, 2, 500]), np.array([0.0, 1.0, -np.inf, -np.inf, 2, -500])
+    with np.errstate(invalid="ignore", over="ignore"):
+        to_x, to_y = ew.logaddexp_p.vjp((np.ones(6),), (x, y), (np.logaddexp(x, y),), (True, True))
+    np.testing.assert_array_equal(to_x, [1, 0, 1, 0.5, 0.5, 1])
+    np.testing.assert_array_equal(to_y, [0, 1, 0, 0.5, 0.5, 0])
+
+
+@on_each_processor
+def test_hypot_of_large_and_small_numbers(processor):
+    x, y = np.array([3e30, 3e-30, 0, 1e38], np.float32), np.array([4e30, 4e-30, 0, 0], np.float32)
+    (z,) = run(ew.hypot_p, x, y, place=processor)
+    np.testing.assert_allclose(z, [5e30, 5e-30, 0, 1e38], rtol=1e-6)
+    zero = np.zeros(1)
+    np.testing.assert_array_equal(ew.hypot_p.vjp((zero + 1,), (zero, zero), (zero,), (True, True)), [zero, zero])
+
+
+def test_logaddexp2_counts_in_powers_of_two():
+    np.testing.assert_allclose(ew.logaddexp2(np.array([3.0, 2000]), np.array([3.0, 2000])), [4, 2001])
 
 
 def test_integers_become_floats():

@@ -124,6 +124,11 @@ def test_exp2_is_a_power_of_two():
     np.testing.assert_array_equal(ew.exp2(np.array([-3, 0, 5])), np.float32([0.125, 1, 32]))
 
 
+def test_cube_roots_have_the_sign_of_the_number():
+    x = np.array([-27, -1, 0, 8, 1e-30], np.float32)
+    np.testing.assert_allclose(ew.cbrt(x), [-3, -1, 0, 2, 1e-10], rtol=1e-6)
+
+
 def names(fn):
     program = tracing.trace(fn, ShapedArray((3,), "float32"))
     return [eqn.primitive.name for eqn in program.eqns]

@@ -22,7 +22,11 @@ CASES = {
     "trunc": Case(ew.trunc_p, np.trunc),
     "rint": Case(ew.rint_p, np.rint),
 }
-DIVISIONS = {"floor_divide": (ew.floor_divide_p, np.floor_divide), "remainder": (ew.remainder_p, np.remainder)}
+DIVISIONS = {
+    "floor_divide": (ew.floor_divide_p, np.floor_divide),
+    "remainder": (ew.remainder_p, np.remainder),
+    "fmod": (ew.fmod_p, np.fmod),
+}
 # quarters hold the halves that go to even; 2^23 and more have no fractions
 EDGES = np.concatenate([np.arange(-40, 40) / 4, [2**22 + 0.5, 2**23 - 0.5, 2**23 + 1, -(2**31), 3e38], SPECIAL])
 INTEGERS = {
@@ -67,13 +71,14 @@ def test_the_result_has_the_sign_that_numpy_gives_it(processor, dtype):
 
 
 @given(shapes=pairs, seed=seeds)
-def test_vjp_of_remainder_matches_differences(check_vjp, shapes, seed):
+def test_vjp_of_remainders_matches_differences(check_vjp, shapes, seed):
     rng = np.random.default_rng(seed)
     x, y = rng.uniform(-9, 9, shapes[0]), rng.uniform(1, 3, shapes[1]) * rng.choice((-1, 1), shapes[1])
-    part = np.remainder(x, y) / y
+    part = np.remainder(x, y) / y  # fmod jumps at the same multiples
     if part.size and (part.min() < 1e-4 or part.max() > 1 - 1e-4):
         return  # a step of differences may cross to the next multiple
     check_vjp(ew.remainder_p, x, y, seed=seed)
+    check_vjp(ew.fmod_p, x, y, seed=seed)
 
 
 def test_rounding_has_no_slope():
@@ -81,6 +86,7 @@ def test_rounding_has_no_slope():
     for case in CASES.values():
         assert case.primitive.vjp([x], (x,), (x,), (True,)) == (None,)
     assert ew.floor_divide_p.vjp([x], (x, x), (x,), (True, True)) == (None, None)
+    assert ew.fmod_p.vjp([None], (x.astype(int), x.astype(int)), (x,), (False, False)) == (None, None)
     assert ew.remainder_p.vjp([None], (x.astype(int), x.astype(int)), (x,), (False, False)) == (None, None)
 
 

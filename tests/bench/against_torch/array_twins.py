@@ -113,6 +113,10 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
     ],
     "std": lambda f: reduced(f, lambda x, a: torch.std(x, axes_of(x, a), correction=0)),
     "logsumexp": lambda f: reduced(f, lambda x, a: torch.logsumexp(x, axes_of(x, a)), between(-100, 100)),
+    "nansum": lambda f: reduced(f, torch.nansum),
+    "nanmean": lambda f: reduced(f, torch.nanmean),
+    "nanmax": lambda f: reduced(f, torch.amax),  # of what has no NaN
+    "nanmin": lambda f: reduced(f, torch.amin),
     "any": lambda f: reduced(f, by_axis(lambda x, a: torch.any(x, a)), truths),
     "all": lambda f: reduced(f, by_axis(lambda x, a: torch.all(x, a)), truths),
     "count_nonzero": lambda f: reduced(f, torch.count_nonzero, with_ties),
@@ -122,6 +126,8 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
     "cumprod": lambda f: along(f, flat(torch.cumprod), between(0.8, 1.25)),
     "average": lambda f: reduced(f, torch.mean),
     "median": lambda f: along(f, flat(lambda x, a: torch.quantile(x, 0.5, a))),
+    "quantile": lambda f: along(lambda x, a: f(x, 0.3, a), flat(lambda x, a: torch.quantile(x, 0.3, a))),
+    "percentile": lambda f: along(lambda x, a: f(x, 30, a), flat(lambda x, a: torch.quantile(x, 0.3, a))),
     "sort": lambda f: along(f, flat(lambda x, a: torch.sort(x, a)[0])),
     "argsort": lambda f: along(f, flat(lambda x, a: torch.argsort(x, dim=a, stable=True)), with_ties),
     # matrices
