@@ -4,6 +4,7 @@ from lwps.train.job import EPOCHS, Job, Session, session
 from lwps.train.log import LogError, json_lines, tensorboard
 from lwps.train.loop import cosine, evaluate, train
 from lwps.train.resume import Origin, origin_of
+from lwps.train.sample import sample
 from lwps.train.saver import Every, Saver
 from lwps.train.settings import DEFAULTS, Evaluation, Note, Progress, Report, Result, Settings
 from lwps.train.steps import evaluate_step_of, train_step_of
@@ -32,6 +33,7 @@ __all__ = [
     "json_lines",
     "load_trained",
     "origin_of",
+    "sample",
     "session",
     "stop_on_signals",
     "tensorboard",

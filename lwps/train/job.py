@@ -73,12 +73,13 @@ def session(
     is none, where the folder cannot be written, or where, without `resume`, it holds another training.
     """
     job, settings = _given(job), _given(settings)
-    if checkpoints is not None:
-        checkpoints.prepare()
     if checkpoints is None or not resume:
-        _check_empty(checkpoints)
+        if checkpoints is not None:
+            _check_empty(checkpoints)
+            checkpoints.prepare()
         return Session(Job(**job), Settings(**{"epochs": EPOCHS, **settings}))
     newest = checkpoints.newest()
+    checkpoints.prepare()
     origin = origin_of(newest.path)
     return Session(
         attrs.evolve(Job(**origin.about), **job),
@@ -93,10 +94,10 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _check_empty(checkpoints: Checkpoints | None) -> None:
-    steps = checkpoints.steps() if checkpoints else []
+def _check_empty(checkpoints: Checkpoints) -> None:
+    steps = checkpoints.steps()
     if steps:
         raise CheckpointError(
-            f"{checkpoints.folder}: must hold no checkpoints of another training, got one of step {steps[-1]};"  # type: ignore[union-attr]
+            f"{checkpoints.folder}: must hold no checkpoints of another training, got one of step {steps[-1]};"
             " go on from it with --resume, or name another folder"
         )

@@ -153,6 +153,7 @@ def test_data_that_moved_may_be_named_anew_and_others_are_refused(tmp_path, trai
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (("--checkpoint", "{none}", "--resume"), "none: must hold a checkpoint that is whole, got none"),
         (("--resume",), "--resume must come with --checkpoint, the folder to go on from"),
         (("--checkpoint", "{empty}", "--resume"), "empty: must hold a checkpoint that is whole, got none"),
         (("--checkpoint", "{used}"), "used: must hold no checkpoints of another training, got one of step 2; go on"),
@@ -170,11 +171,12 @@ def test_what_cannot_be_is_one_line_that_says_what_to_write(tmp_path, train, arg
     (tmp_path / "file").write_text("x")
     files.text(tmp_path / "t.txt")
     train("mlp", "--steps", 2, "--placement", "cpu", "--checkpoint", tmp_path / "used")
-    places = {name: tmp_path / name for name in ("empty", "used", "file")} | {"text": tmp_path / "t.txt"}
+    places = {name: tmp_path / name for name in ("empty", "none", "used", "file")} | {"text": tmp_path / "t.txt"}
     code, _, err = train(*(arg.format(**places) for arg in args))
     assert code != 0
     assert message in err.replace("│ ", "").replace(" │", "")
     assert "Traceback" not in err
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_plan_places_the_training_step(tmp_path, train):

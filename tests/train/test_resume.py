@@ -108,6 +108,17 @@ def test_the_end_is_saved_and_may_be_gone_on_from(tmp_path):
     assert (again.test, again.losses) == (whole.test, whole.losses)
 
 
+def test_a_step_is_saved_once(tmp_path, monkeypatch):
+    """The last step is due, and it is the end."""
+    saved = []
+    save = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda self, step, *a, **k: saved.append(step) or save(self, step, *a, **k)
+    )
+    run(mlp((4, 3)), DATA, saver=saver(tmp_path, every=7))
+    assert saved == [7]
+
+
 def test_a_training_that_is_stopped_is_saved_at_that_step(tmp_path):
     steps = []
     stopped = run(
