@@ -1,6 +1,7 @@
 """`lwps train`."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,18 +14,21 @@ from rich.progress import Progress as Bar
 from lwps import train as training
 from lwps.checkpoint import Checkpoints
 from lwps.cli.terminal import Json, Memory, Processors, err, machine_for, machine_of, out, warnings_as_lines, write_json
-from lwps.data import Dataset, Examples
-from lwps.models import MODELS
+from lwps.data import Dataset, Examples, Text
+from lwps.models import MODELS, TEXT_MODELS
+from lwps.nn import Layer
 from lwps.plan import Plan, load_plan
 from lwps.runtime.machine import Machine, MachineError
 from lwps.train import DEFAULTS, Every, Job, Progress, Report, Result, Saver, Session, Settings
 
+SAMPLE = 200  # characters that a model of text writes in the end
+_MODELS = ", ".join((*MODELS, *TEXT_MODELS))
 _JOB, _SETTINGS = Job(), Settings()
 _BY_OPTIMIZER = {k: ", ".join(f"{d[k]:g} for {name}" for name, d in DEFAULTS.items()) for k in ("lr", "weight_decay")}
 
 
 def train(
-    model: Annotated[str | None, typer.Argument(help=f"One of {', '.join(MODELS)}. Default: {_JOB.model}.")] = None,
+    model: Annotated[str | None, typer.Argument(help=f"One of {_MODELS}. Default: {_JOB.model}.")] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -40,7 +44,7 @@ def train(
     batch: Annotated[int | None, typer.Option(min=1, help=f"Examples in a step. Default: {_SETTINGS.batch}.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help=f"Default: {training.EPOCHS}.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Train for so many steps, whatever the epochs.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help=f"{', '.join(DEFAULTS)}. Default: sgd.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help=f"{', '.join(DEFAULTS)}. Default: sgd, for gpt adamw.")] = None,
     lr: Annotated[float | None, typer.Option(help=f"Peak learning rate. Default: {_BY_OPTIMIZER['lr']}.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help=f"Default: {_BY_OPTIMIZER['weight_decay']}.")] = None,
     clip: Annotated[float | None, typer.Option(help="The largest norm of all gradients together.")] = None,
@@ -95,6 +99,25 @@ def train(
     machine = _machine(processors, memory, session, planned)
     _say_what(session, dataset, machine)
     saver = Saver(checkpoints, Every.of(every), attrs.asdict(session.job)) if checkpoints else None
+    result = _trained(session, net, dataset, machine, saver, planned, log, tensorboard)
+    _show(result, dataset)
+    sample = _sample(session, dataset, net, result, machine)
+    write_json(json, {**_row(session, dataset, machine, result, plan), "sample": sample})
+    if result.test is None:
+        _say_how_to_go_on(result, checkpoint)
+
+
+def _trained(
+    session: Session,
+    net: Layer,
+    dataset: Examples,
+    machine: Machine,
+    saver: Saver | None,
+    plan: Plan | None,
+    log: Path | None,
+    tensorboard: Path | None,
+) -> Result:
+    """What training comes to, with a bar while it runs, logs, and Ctrl-C as a wish where that can be saved."""
     at = session.origin.step if session.origin else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings_as_lines())
@@ -103,7 +126,7 @@ def train(
             reports.append(stack.enter_context(training.json_lines(log, dataset.unit, _note, at)))
         if tensorboard:
             reports.append(stack.enter_context(training.tensorboard(tensorboard, dataset.unit, at)))
-        result = training.train(
+        return training.train(
             net,
             dataset,
             session.settings,
@@ -113,12 +136,8 @@ def train(
             resume=session.resume,
             stop=stack.enter_context(training.stop_on_signals(_note)) if saver else lambda: False,
             note=_note,
-            plan=planned,
+            plan=plan,
         )
-    _show(result, dataset)
-    write_json(json, _row(session, dataset, machine, result, plan))
-    if result.test is None:
-        _say_how_to_go_on(result, checkpoint)
 
 
 def _each(reports: Sequence[Report], progress: Progress) -> None:
@@ -199,10 +218,24 @@ def _show(result: Result, dataset: Examples) -> None:
     first, last = _ends(result.losses)
     rate = f"{result.per_s:.0f} {dataset.unit}/s, {result.train_s:.1f} s of training"
     out.print(f"\nloss {first:.3f} -> {last:.3f}, {rate}")
-    if result.test is not None and isinstance(dataset, Dataset):
+    if result.test is not None and isinstance(dataset, Text):
+        loss = f"held-out loss {result.test.loss:.3f}, perplexity {math.exp(result.test.loss):.2f}"
+        out.print(f"{loss}, accuracy {result.test.accuracy:.2%}")
+    elif result.test is not None:
         out.print(f"test accuracy {result.test.accuracy:.2%}")
     if result.checkpoint is not None:
         out.print(f"checkpoint: {result.checkpoint}", highlight=False)
+
+
+def _sample(session: Session, dataset: Examples, net: Layer, result: Result, machine: Machine) -> str | None:
+    """What a model of text writes once it is trained, shown."""
+    if result.test is None or not isinstance(dataset, Text):
+        return None
+    seed = session.settings.seed
+    written = training.sample(net, result.params, result.state, dataset, SAMPLE, seed=seed, machine=machine)
+    out.print("a sample:")
+    out.print(written, markup=False, highlight=False)
+    return written
 
 
 def _ends(losses: Sequence[float]) -> tuple[float, float]:

@@ -13,7 +13,9 @@ from lwps.nn import Layer
 
 __all__ = [
     "MODELS",
+    "TEXT_MODELS",
     "build",
+    "build_text",
     "conv_autoencoder",
     "gpt",
     "lenet5",
@@ -53,3 +55,16 @@ def build(name: str, classes: int, image_size: int) -> Layer:
     if name not in MODELS:
         raise ValueError(f"build: the model must be one of {', '.join(MODELS)}, got {name!r}")
     return MODELS[name](classes, image_size)
+
+
+# of the classes and the length of a text, as `MODELS` are of classes and image sizes
+TEXT_MODELS: dict[str, Callable[[int, int], Layer]] = {
+    "gpt": lambda vocab, length: gpt(vocab, length, width=128, depth=4, heads=4),
+}
+
+
+def build_text(name: str, vocab: int, length: int) -> Layer:
+    """The model of this name for texts of `vocab` different characters, `length` of which it sees at once."""
+    if name not in TEXT_MODELS:
+        raise ValueError(f"build_text: the model must be one of {', '.join(TEXT_MODELS)}, got {name!r}")
+    return TEXT_MODELS[name](vocab, length)

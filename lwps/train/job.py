@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 
 from lwps.checkpoint import CheckpointError, Checkpoints
-from lwps.data import Dataset, Examples, Pictures, digits, fit, load
-from lwps.models import build
+from lwps.data import Dataset, Examples, Pictures, Text, digits, fit, load
+from lwps.models import MODELS, TEXT_MODELS, build, build_text
 from lwps.nn import Layer
 from lwps.train.resume import Origin, origin_of
 from lwps.train.settings import Settings
@@ -32,7 +32,10 @@ class Job:
     context: int = 64
 
     def dataset(self) -> Examples:
-        """The data; DataError says what is wrong with it."""
+        """The data; DataError says what is wrong with it. ValueError where there is no such model."""
+        if self.model not in (*MODELS, *TEXT_MODELS):
+            known = ", ".join((*MODELS, *TEXT_MODELS))
+            raise ValueError(f"train: the model must be one of {known}, got {self.model!r}")
         if self.data is None:
             found: Examples = digits()
         else:
@@ -44,10 +47,13 @@ class Job:
         return found
 
     def build(self, dataset: Examples) -> Layer:
-        """The model for this data."""
-        if not isinstance(dataset, Dataset):
-            raise ValueError(f"train: {self.model} must have images, got {dataset.name}, {dataset.kind}")
-        return build(self.model, dataset.classes, dataset.train_images.shape[1])
+        """The model for this data; ValueError where it is for other data."""
+        shape, _ = dataset.example
+        if isinstance(dataset, Text) != (self.model in TEXT_MODELS):
+            wanted = "a text (--data FILE.txt)" if self.model in TEXT_MODELS else "images"
+            raise ValueError(f"train: {self.model} must have {wanted}, got {dataset.name}, {dataset.kind}")
+        of_kind = build_text if isinstance(dataset, Text) else build
+        return of_kind(self.model, dataset.classes, shape[0])
 
 
 @attrs.frozen
@@ -77,7 +83,9 @@ def session(
         if checkpoints is not None:
             _check_empty(checkpoints)
             checkpoints.prepare()
-        return Session(Job(**job), Settings(**{"epochs": EPOCHS, **settings}))
+        wanted = Job(**job)
+        usual = {"epochs": EPOCHS, "optimizer": "adamw" if wanted.model in TEXT_MODELS else "sgd"}
+        return Session(wanted, Settings(**{**usual, **settings}))
     newest = checkpoints.newest()
     checkpoints.prepare()
     origin = origin_of(newest.path)

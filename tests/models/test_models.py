@@ -228,6 +228,10 @@ def test_every_model_by_name_gives_a_loss_and_its_next_state(name):
     ("make", "message"),
     [
         (
+            lambda: models.build_text("gpt5", 10, 32),
+            "build_text: the model must be one of gpt, got 'gpt5'",
+        ),
+        (
             lambda: models.build("resnet9", 10, 32),
             "build: the model must be one of mlp, lenet5, resnet18, .*, mobilenet_v2, got 'resnet9'",
         ),

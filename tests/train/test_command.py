@@ -163,6 +163,8 @@ def test_data_that_moved_may_be_named_anew_and_others_are_refused(tmp_path, trai
         (("--checkpoint", "{empty}", "--every", "often"), "every: must be steps (500) or a time"),
         (("--optimizer", "lion"), "'optimizer' must be in"),
         (("mlp", "--data", "{text}"), "train: mlp must have images, got t.txt, plain text"),
+        (("gpt",), "train: gpt must have a text (--data FILE.txt), got UCI digits, digits of lwps"),
+        (("gpt2", "--data", "{text}"), "gpt, got 'gpt2'"),
         (("--log", "{file}/x", "--steps", "1", "mlp", "--placement", "cpu"), "log: "),
         (("--plan", "{file}.json"), "must be a file that can be read"),
     ],
@@ -189,3 +191,26 @@ def test_a_plan_places_the_training_step(tmp_path, train):
     assert code == 0
     assert "placement, measured" not in out
     assert json.loads((tmp_path / "result").read_text())["test_loss"] > 0
+
+
+def test_a_text_trains_a_model_of_characters(tmp_path, train, monkeypatch):
+    monkeypatch.setattr("lwps.cli.train.SAMPLE", 20)
+    data = files.text(tmp_path / "t.txt")
+    args = ("--steps", 4, "--batch", 2, "--context", 8, "--placement", "cpu", "--processors", "cpu", "--every", 2)
+    kept = ("--checkpoint", tmp_path / "c", "--json", tmp_path / "result", "--log", tmp_path / "log")
+    code, out, err = train("gpt", "--data", data, *args, *kept)
+    assert (code, err) == (0, "")
+    assert "gpt on t.txt (plain text): 38 windows of 8 characters, 28 different ones" in out
+    result = json.loads((tmp_path / "result").read_text())
+    assert f"held-out loss {result['test_loss']:.3f}, perplexity {np.exp(result['test_loss']):.2f}" in out
+    assert len(result["sample"]) == 20
+    assert set(result["sample"]) <= set(files.TEXT)
+    assert "characters_per_s" in (tmp_path / "log").read_text()
+    origin = origin_of(Checkpoints(tmp_path / "c").path(2))
+    assert (origin.settings.optimizer, origin.data["vocabulary"]) == ("adamw", "".join(sorted(set(files.TEXT))))
+    last = arrays(tmp_path / "c", 4)
+    Checkpoints(tmp_path / "c").path(4).unlink()
+    assert train("--checkpoint", tmp_path / "c", "--resume", "--json", tmp_path / "again")[0] == 0
+    assert_same(arrays(tmp_path / "c", 4), last)
+    again = json.loads((tmp_path / "again").read_text())
+    assert (again["sample"], again["test_loss"]) == (result["sample"], result["test_loss"])
