@@ -1,4 +1,5 @@
-"""The pages of the project: every block of Python runs and prints what is shown, every link leads somewhere.
+"""The pages of the project: every block of Python and every `$` line of a console runs and prints what is shown, every
+link leads somewhere.
 
 python -m tests.test_docs    writes the outputs shown anew, where they differ
 """
@@ -9,6 +10,7 @@ import io
 import os
 import pkgutil
 import re
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +23,7 @@ import lwps
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^(\$ lwps .*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)  # of a console, and what it prints
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FILE = re.compile(r"(?://|#) file: (\S+)\n")  # first line of a block that a reader would save under this name
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -33,7 +36,7 @@ on_each_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 
 @attrs.frozen
 class Block:
-    """Python of a page, the line it begins on, and the output shown right behind it with its place in the text."""
+    """Python or a command of a page, its line, and the output shown right behind it with its place in the text."""
 
     line: int
     code: str
@@ -42,9 +45,13 @@ class Block:
 
 
 def blocks(text):
-    """The blocks that run: Python that is no file."""
+    """What runs: Python that is no file, and each command of a console."""
     found = list(FENCE.finditer(text))
     for block, after in zip(found, [*found, None][1:], strict=True):
+        if block[1] == "console":
+            for command in COMMAND.finditer(text, block.start(2), block.end(2)):
+                line = text.count("\n", 0, command.start()) + 1
+                yield Block(line, command[1], command[2] or None, command.span(2))
         if block[1] != "python" or FILE.match(block[2]):
             continue
         shown = after is not None and after[1] == "text" and not text[block.end() : after.start()].strip()
@@ -65,8 +72,26 @@ def run(block, namespace, name="page"):
     """What a block prints; tracebacks show the line of the page."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile("\n" * block.line + block.code, name, "exec"), namespace)
+        if block.code.startswith("$ "):
+            command(block)
+        else:
+            exec(compile("\n" * block.line + block.code, name, "exec"), namespace)
     return printed.getvalue()
+
+
+def command(block):
+    """Run `$ lwps ...` in this process."""
+    from lwps import cli  # here, so that pages without a console need no package of the shell
+
+    before, sys.argv = sys.argv, shlex.split(block.code.removeprefix("$ "))
+    status = None
+    try:
+        cli.main()
+    except SystemExit as exit_:
+        status = exit_.code
+    finally:
+        sys.argv = before
+    assert not status, f"line {block.line}: {block.code} must succeed, got exit status {status}"
 
 
 def differs(shown, printed):
@@ -89,6 +114,14 @@ def test_every_block_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch):
         printed = run(block, namespace, page.name)
         wrong = f"{page.name}, line {block.line}: must print\n{block.shown}\ngot\n{printed}"
         assert not (comparable and differs(block.shown, printed)), wrong
+
+
+def test_the_first_page_lists_every_command():
+    from lwps.cli import app
+
+    text = (ROOT / "docs" / "index.md").read_text()
+    for name in (c.name or c.callback.__name__ for c in app.registered_commands):
+        assert f"| `lwps {name}" in text, f"docs/index.md must say what lwps {name} does"
 
 
 def anchor(heading):
