@@ -37,8 +37,8 @@ def main() -> None:
     try:
         app()
     except (MachineError, PlanError, DataError, DonationError, ModuleNotFoundError, ValueError, TypeError) as error:
-        err.print(f"lwps: {error}", style="red", highlight=False)
+        err.print(f"lwps: {error}", style="red", highlight=False, markup=False)
         sys.exit(1)
     except OSError as error:
-        err.print(f"lwps: {error.filename}: {error.strerror}", style="red", highlight=False)
+        err.print(f"lwps: {error.filename}: {error.strerror}", style="red", highlight=False, markup=False)
         sys.exit(1)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import attrs
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from lwps.cli.terminal import Json, out, write_json
@@ -37,7 +38,7 @@ def explain(
 
 
 def _show_eqn(report: EqnReport) -> None:
-    out.print(f"[bold]{report.name}[/bold]", highlight=False)
+    out.print(report.name, style="bold", highlight=False, markup=False)
     out.print(report.signature, highlight=False, markup=False)
     if report.made_of:
         out.print(f"made of {', '.join(report.made_of)}", highlight=False, markup=False)
@@ -60,9 +61,10 @@ def _ends(value: Value) -> str:
 
 def _show_layer(report: LayerReport) -> None:
     out.print(
-        f"[bold]{report.pattern}[/bold]: {len(report.eqns)} eqns; the step takes"
-        f" {_ms(report.objective_s)} by the objective, {_ms(report.predicted_s)} as simulated",
+        f"{report.pattern}: {len(report.eqns)} eqns; the step takes {_ms(report.objective_s)} by the objective,"
+        f" {_ms(report.predicted_s)} as simulated",
         highlight=False,
+        markup=False,
     )
     for phase in report.phases:
         _show_phase(phase)
@@ -82,16 +84,16 @@ def _show_phase(phase: PhaseReport) -> None:
 def _rows(report: LayerReport) -> Table:
     """One eqn a line; what a move would cost the step by the objective."""
     processors = list(dict.fromkeys(p for row in report.eqns for p in row.seconds))
-    table = _table("eqn", "on", *(f"ms on {p}" for p in processors), "ms more if moved", left=2)
+    table = _table("eqn", "on", *(f">ms on {p}" for p in processors), ">ms more if moved")
     for row in report.eqns:
         seconds = (f"{row.seconds[p] * 1e3:.3f}" if p in row.seconds else "-" for p in processors)
         more = ", ".join(f"{s * 1e3:+.3f} to {p}" for p, s in row.objective_more_s.items())
-        table.add_row(row.name, f"{row.processor}{' (pinned)' * row.pinned}", *seconds, more or "-")
+        table.add_row(escape(row.name), f"{row.processor}{' (pinned)' * row.pinned}", *seconds, more or "-")
     return table
 
 
 def _seconds_and_moves(seconds: Mapping[str, float], here: str, moves: Sequence[Move]) -> Table:
-    table = _table("processor", "ms", "step by objective", "more", "step simulated", "more")
+    table = _table("processor", ">ms", ">step by objective", ">more", ">step simulated", ">more")
     moved = {move.processor: move for move in moves}
     for processor, own in seconds.items():
         name = f"{processor}{' (here)' * (processor == here)}"
@@ -114,17 +116,19 @@ def _show_crossings(crossings: Sequence[Crossing]) -> None:
     if not crossings:
         out.print("no hand-overs")
         return
-    table = _table("handed over", "bytes", "from", "to", "us", "read there by")
+    table = _table("handed over", "from", "to", ">bytes", ">us", "read there by")
     for c in crossings:
         seconds = f"{c.seconds * 1e6:.1f}"
-        table.add_row(f"{c.writer} {c.aval}", str(c.nbytes), c.source, c.target, seconds, ", ".join(c.readers))
+        cells = (f"{c.writer} {c.aval}", c.source, c.target, str(c.nbytes), seconds, ", ".join(c.readers))
+        table.add_row(*map(escape, cells))
     out.print(table)
 
 
-def _table(*headings: str, left: int = 1) -> Table:
+def _table(*headings: str) -> Table:
+    """A table with these headings; columns whose heading begins with `>` hold numbers."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for k, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if k < left else "right", overflow="fold")
+    for heading in headings:
+        table.add_column(heading.removeprefix(">"), justify="right" if heading[0] == ">" else "left", overflow="fold")
     return table
 
 

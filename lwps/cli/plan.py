@@ -52,10 +52,11 @@ def profile(
     """
     machine = machine_of(processors, memory)
     subject = subject_of(given_of(model, batch, image_size, channels, classes, optimizer, weight_decay, clip))
-    err.print(f"profiling {subject.model}, batch {subject.batch}, on {machine.describe()}", style="dim")
+    err.print(f"profiling {subject.model}, batch {subject.batch}, on {machine.describe()}", style="dim", markup=False)
     measured = plans.profile_of(subject, machine, pins_of(pin))
     save_profile(measured, output)
-    out.print(f"{len(measured.seconds)} kinds of eqns on {', '.join(measured.processors)}: {output}", highlight=False)
+    kinds = f"{len(measured.seconds)} kinds of eqns on {', '.join(measured.processors)}"
+    out.print(f"{kinds}: {output}", highlight=False, markup=False)
 
 
 def plan(
@@ -105,9 +106,9 @@ def plan(
         made = plans.plan_of(subject, policy or "mincut", pins_of(pin), partial(machine_of, processors, memory), known)
     save_plan(made, output)
     of = ", ".join(f"{name} {value}" for name, value in made.subject.items())
-    out.print(f"{of}\nmachine: {made.machine}", highlight=False)
+    out.print(f"{of}\nmachine: {made.machine}", highlight=False, markup=False)
     out.print(_comparison(made))
-    out.print(f"{made.policy} is in {output}", highlight=False)
+    out.print(f"{made.policy} is in {output}", highlight=False, markup=False)
 
 
 def _comparison(plan: Plan) -> Table:

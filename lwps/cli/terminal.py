@@ -50,7 +50,7 @@ def warnings_as_lines() -> Iterator[None]:
             yield
         finally:
             for w in caught:
-                err.print(str(w.message), style="yellow", highlight=False)
+                err.print(str(w.message), style="yellow", highlight=False, markup=False)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,14 +11,16 @@ from lwps.doctor.system import System
 
 MEMORY, BLAS, CACHE, ENVIRONMENT = "memory", "BLAS", "cache", "environment"
 SMALL = 1 << 30  # bytes of memory that training soon fills
+LARGE = 1 << 29  # bytes of one value that a model may well have
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def check_memory(system: System, devices: Sequence[Seen] | None) -> list[Finding]:
     """What there is, what the limits of this process and of its container leave, and what devices take."""
+    of_devices = [_check_device(system, d) for d in devices or ()]
     total = _kilobytes(system, "MemTotal")
     if total is None:
-        return [ok(MEMORY, "not looked at: no /proc/meminfo"), *_check_devices(devices)]
+        return [ok(MEMORY, "not looked at: no /proc/meminfo"), *of_devices]
     free = _kilobytes(system, "MemAvailable")
     says = f"{_gb(total)} in all" + (f", {_gb(free)} free" if free is not None else "")
     rows = [
@@ -33,14 +35,16 @@ def check_memory(system: System, devices: Sequence[Seen] | None) -> list[Finding
     if space is not None:
         fix = "ulimit -v unlimited"
         rows.append(warn(MEMORY, f"this process may address {_gb(space)} only; OpenCL drivers reserve much", fix))
-    return [*rows, *_check_devices(devices)]
+    return [*rows, *of_devices]
 
 
-def _check_devices(devices: Sequence[Seen] | None) -> list[Finding]:
-    return [
-        ok(MEMORY, f"{d.name}: {_gb(d.memory)}, at most {_gb(d.largest_allocation)} in one piece")
-        for d in devices or ()
-    ]
+def _check_device(system: System, d: Seen) -> Finding:
+    says = f"{d.name}: {_gb(d.memory)}, at most {_gb(d.largest_allocation)} in one piece"
+    if d.largest_allocation >= LARGE:
+        return ok(MEMORY, says)
+    limited = not d.gpu and "POCL_MEMORY_LIMIT" in system.environ
+    fix = "unset POCL_MEMORY_LIMIT" if limited else "take a smaller --batch: no value may be larger than one piece"
+    return warn(MEMORY, f"{says}: little for one value", fix)
 
 
 def _kilobytes(system: System, field: str) -> int | None:

@@ -371,6 +371,15 @@ def test_limits_on_memory(tmp_path):
     assert "cl-cpu: 8.0 GB, at most 2.0 GB in one piece" in said(findings)
 
 
+def test_a_device_that_takes_little_in_one_piece(tmp_path):
+    small = attrs.evolve(CPU, largest_allocation=GB // 4)
+    (found,) = (f for f in examine(tree(tmp_path, WITH_POCL, POCL_MEMORY_LIMIT="1"), [small]) if f.status == "warn")
+    assert "cl-cpu: 8.0 GB, at most 0.2 GB in one piece: little for one value" in found.says
+    assert found.fix == "unset POCL_MEMORY_LIMIT"
+    (found,) = (f for f in examine(tree(tmp_path, WITH_POCL), [small]) if f.status == "warn")
+    assert "take a smaller --batch" in found.fix
+
+
 @pytest.mark.parametrize(
     ("blas", "environ", "fix"),
     [

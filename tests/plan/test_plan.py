@@ -343,6 +343,21 @@ def test_the_prediction_without_a_device_is_that_of_the_compiled_step(plan):
 # --- profiles -----------------------------------------------------------------------------------
 
 
+PROFILE_TEXT = json.dumps(profile_of(TRACED).to_json(), indent=1).encode()
+
+
+@given(st.integers(0, len(PROFILE_TEXT) - 1), st.integers(0, 255))
+def test_a_damaged_profile_is_a_profile_or_is_refused_by_name(tmp_path_factory, at, flip):
+    """Flipped at a byte, or cut off there."""
+    damaged = bytearray(PROFILE_TEXT if flip else PROFILE_TEXT[:at])
+    if flip:
+        damaged[at] ^= flip
+    file = tmp_path_factory.mktemp("profile") / "damaged.json"
+    file.write_bytes(damaged)
+    with contextlib.suppress(PlanError):
+        assert isinstance(lwps.load_profile(file), Profile)
+
+
 @given(st.data())
 def test_a_profile_comes_back_from_json_as_it_was(data):
     profile = data.draw(profiles(data.draw(programs())))
