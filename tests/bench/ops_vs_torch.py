@@ -12,12 +12,13 @@ import argparse
 import functools
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from against_torch import array_twins, elementwise_twins, nn_twins, optim_twins
+from against_torch import array_twins, elementwise_twins, nn_twins, optim_twins, other_twins
 from against_torch.judge import ELEMENTWISE, NUDGES, SUMS, Twin, Verdict, dtypes_of, judge
 
 import lwps
@@ -25,8 +26,11 @@ import lwps.numpy
 
 Twins = dict[str, Callable[[Any], list[Twin]]]
 
+TOP = types.SimpleNamespace(__all__=list(other_twins.TOP), **{n: getattr(lwps, n) for n in other_twins.TOP})
 AREAS: list[tuple[str, Any, Twins, dict[str, str]]] = [
     ("numpy", lwps.numpy, elementwise_twins.TWINS | array_twins.TWINS, array_twins.REASONS),
+    ("lwps", TOP, other_twins.TOP, {}),
+    ("image", lwps.image, other_twins.IMAGE, {}),
     ("nn", lwps.nn, nn_twins.TWINS, nn_twins.REASONS),
     ("optim", lwps.optim, optim_twins.TWINS, optim_twins.REASONS),
     ("optim.losses", lwps.optim.losses, optim_twins.LOSSES, {}),
@@ -35,8 +39,9 @@ AREAS: list[tuple[str, Any, Twins, dict[str, str]]] = [
 
 def names_of(module: Any) -> list[str]:
     """The public names of a module: those it lists, or the functions that it defines."""
-    own = [n for n, x in vars(module).items() if getattr(x, "__module__", "") == module.__name__ and n[0] != "_"]
-    return list(getattr(module, "__all__", own))
+    if hasattr(module, "__all__"):
+        return list(module.__all__)
+    return [n for n, x in vars(module).items() if getattr(x, "__module__", "") == module.__name__ and n[0] != "_"]
 
 
 def wanted(parts: list[str]) -> Iterator[tuple[str, Callable[[], list[Twin]]]]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from against_torch.judge import Twin, each
-from against_torch.samples import Draw, between, integers, normal, truths, with_ties
+from against_torch.samples import Draw, between, integers, normal, some_nan, truths, with_ties
 
 X = (2, 3, 4)
 
@@ -113,10 +113,10 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
     ],
     "std": lambda f: reduced(f, lambda x, a: torch.std(x, axes_of(x, a), correction=0)),
     "logsumexp": lambda f: reduced(f, lambda x, a: torch.logsumexp(x, axes_of(x, a)), between(-100, 100)),
-    "nansum": lambda f: reduced(f, torch.nansum),
-    "nanmean": lambda f: reduced(f, torch.nanmean),
-    "nanmax": lambda f: reduced(f, torch.amax),  # of what has no NaN
-    "nanmin": lambda f: reduced(f, torch.amin),
+    "nansum": lambda f: reduced(f, torch.nansum, some_nan),
+    "nanmean": lambda f: reduced(f, torch.nanmean, some_nan),
+    "nanmax": lambda f: reduced(f, lambda x, a: torch.amax(torch.nan_to_num(x, -torch.inf), a), some_nan),
+    "nanmin": lambda f: reduced(f, lambda x, a: torch.amin(torch.nan_to_num(x, torch.inf), a), some_nan),
     "any": lambda f: reduced(f, by_axis(lambda x, a: torch.any(x, a)), truths),
     "all": lambda f: reduced(f, by_axis(lambda x, a: torch.all(x, a)), truths),
     "count_nonzero": lambda f: reduced(f, torch.count_nonzero, with_ties),
@@ -174,6 +174,12 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
     "broadcast_to": lambda f: both(lambda x: f(x, (5, 2, 3)), lambda x: x.broadcast_to((5, 2, 3)), normal((2, 1))),
     "broadcast_arrays": lambda f: both(
         lambda x, y: list(f(x, y)), lambda x, y: list(torch.broadcast_tensors(x, y)), normal((2, 1)), normal((3,))
+    ),
+    "meshgrid": lambda f: both(
+        lambda x, y: list(f(x, y)),
+        lambda x, y: list(torch.meshgrid(x, y, indexing="xy")),
+        normal((3,)),
+        normal((4,)),
     ),
     "concatenate": lambda f: [
         each(lambda *xs, a=a: f(xs, a), lambda *xs, a=a: torch.cat(xs, a), normal(s), normal(t))

@@ -126,6 +126,33 @@ def activation(theirs: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any]
     return lambda f: [layer(f(), shape, lambda x, p: theirs(x), wide_to_30) for shape in (ROWS, IMAGES)]
 
 
+def heads_of(x: torch.Tensor, heads: int) -> torch.Tensor:
+    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
+
+
+def attention(x: torch.Tensor, p: Params, heads: int, causal: bool, shared: int) -> torch.Tensor:
+    y = x @ p["qkv"]["w"] + p["qkv"].get("b", 0)
+    size = x.shape[-1] // heads
+    q, k, v = torch.split(y, [heads * size, shared * size, shared * size], -1)
+    y = F.scaled_dot_product_attention(
+        heads_of(q, heads), heads_of(k, shared), heads_of(v, shared), is_causal=causal, enable_gqa=shared != heads
+    )
+    return y.transpose(1, 2).reshape(x.shape) @ p["out"]["w"] + p["out"].get("b", 0)
+
+
+def transformer_block(x: torch.Tensor, p: Params) -> torch.Tensor:
+    first, second = p["attention"], p["mlp"]
+    norm = lambda y, q: F.layer_norm(y, y.shape[-1:], q["norm"]["scale"], q["norm"]["bias"])
+    x = x + attention(norm(x, first), first["attend"], 2, True, 2)
+    hidden = F.gelu(norm(x, second) @ second["up"]["w"], approximate="tanh")
+    return x + hidden @ second["down"]["w"]
+
+
+def tied(x: torch.Tensor, p: Params) -> torch.Tensor:
+    w = p["embedding"]["w"]
+    return (w[x.long()] @ p["body"]["w"] + p["body"]["b"]) @ w.T
+
+
 def serial(x: torch.Tensor, p: Params) -> torch.Tensor:
     return torch.tanh(x @ p["0"]["w"] + p["0"]["b"]) @ p["head"]["w"] + p["head"]["b"]
 
@@ -218,6 +245,14 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
     "embedding": lambda f: [
         layer(f(11, 5), (4, 6), lambda x, p: F.embedding(x.long(), p["w"]), integers(0, 11), dtype="int32"),
     ],
+    "tied_embedding": lambda f: [layer(f(11, 5, nn.linear(5)), (4, 6), tied, integers(0, 11), dtype="int32")],
+    "position_embedding": lambda f: [layer(f(9), SEQUENCES, lambda x, p: x + p["w"][: x.shape[1]])],
+    "multi_head_attention": lambda f: [
+        # no biases: the gradient of that of keys is 0, and what either finds there is rounding
+        layer(f(2, bias=False), (3, 7, 8), lambda x, p: attention(x, p, 2, False, 2)),
+        layer(f(4, True, False, key_heads=2), (3, 70, 8), lambda x, p: attention(x, p, 4, True, 2)),
+    ],
+    "transformer_block": lambda f: [layer(f(2, causal=True, bias=False), (3, 7, 8), transformer_block)],
     "rnn_cell": lambda f: cell(f(5), torch.nn.RNN),
     "gru_cell": lambda f: cell(f(5), torch.nn.GRU),
     "lstm_cell": lambda f: cell(f(5), torch.nn.LSTM),

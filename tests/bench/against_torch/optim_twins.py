@@ -225,6 +225,14 @@ LOSSES: dict[str, Callable[[Any], list[Twin]]] = {
         each(f, lambda x, w: F.cross_entropy(x, w, reduction="none"), normal((40, 9), 10), rows_of_shares((40, 9)))
     ],
     "smooth_labels": lambda f: [each(lambda w: f(w, 0.1), lambda w: 0.9 * w + 0.1 / 9, rows_of_shares((40, 9)))],
+    "next_token_loss": lambda f: [
+        each(
+            f,
+            lambda x, n: F.cross_entropy(x[:, :-1].reshape(-1, 9), n[:, 1:].reshape(-1).long()),
+            normal((4, 7, 9)),
+            integers(0, 9)((4, 7)),
+        )
+    ],
     "mean_squared_error": lambda f: pairs(f, F.mse_loss),
     "squared_error": lambda f: pairs(f, lambda x, y: F.mse_loss(x, y, reduction="none")),
     "l2_loss": lambda f: pairs(f, lambda x, y: 0.5 * F.mse_loss(x, y, reduction="none")),

@@ -56,6 +56,18 @@ def with_specials(shape: Shape) -> Draw:
     return draw
 
 
+def some_nan(shape: Shape) -> Draw:
+    """A NaN here and there, not at the beginning of a row."""
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        x = np.asarray(rng.standard_normal(shape), np.float32)
+        holes = rng.random(shape) < 0.2
+        holes[(0,) * len(shape)] = False
+        return np.where(holes, np.float32(np.nan), x)
+
+    return draw
+
+
 def halves(shape: Shape) -> Draw:
     """Multiples of a half: every second one lies between two whole numbers."""
     return lambda rng: np.asarray(rng.integers(-9, 10, shape) / 2, np.float32)
