@@ -129,7 +129,7 @@ def huber_loss(predictions: Any, targets: Any, delta: float = 1.0) -> Any:
         raise ValueError(f"huber_loss: delta must be above 0, got {delta}")
     error = absolute(_errors("huber_loss", predictions, targets))
     near = minimum(error, delta)
-    return add(mul(square(near), 0.5), mul(sub(error, near), delta))
+    return mul(near, sub(error, mul(near, 0.5)))  # whose slope is `near` to the last digit
 
 
 def next_token_loss(logits: Any, tokens: Any) -> Any:

@@ -239,6 +239,10 @@ TWINS: dict[str, Callable[[Any], list[Twin]]] = {
         layer(f(3, 2, 1, False), LINES, plain(lambda x: F.avg_pool1d(x, 3, 2, 1, count_include_pad=False))),
     ],
     "global_max_pool": lambda f: [layer(f(), IMAGES, lambda x, p: x.amax((1, 2)))],
+    "upsample": lambda f: [
+        layer(f(2), IMAGES, plain(lambda x: F.interpolate(x, scale_factor=2, mode="nearest"))),
+        layer(f((2, 3), "bilinear"), IMAGES, plain(lambda x: F.interpolate(x, scale_factor=(2, 3), mode="bilinear"))),
+    ],
     "global_avg_pool": lambda f: [layer(f(), IMAGES, lambda x, p: x.mean((1, 2)))],
     "flatten": lambda f: [layer(f(), IMAGES, lambda x, p: x.flatten(1))],
     "dropout": lambda f: [layer(f(0.5), ROWS, lambda x, p: x, train=False)],
