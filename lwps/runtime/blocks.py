@@ -4,6 +4,7 @@
 until `map` gives a part of them to the host, and again from `unmap` on.
 """
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -92,38 +93,39 @@ class BufferBlock(Block):
 class MappedBlock(Block):
     """Memory that one side holds at a time, part by part.
 
-    `maps` are the parts that the host holds, with a handle for each time (one array may be two inputs of a step, and
-    then is mapped twice to be read); `held` is how it holds the whole ("read" or "both"; None: not), as it may
-    between steps.
+    `maps` are the parts that the host holds, by their first byte, with an entry for each time: one array may be two
+    inputs of a step, or be viewed between steps, and is then mapped again to be read. The driver is asked only once
+    (NVIDIA's knows an SVM map by its address alone). `held` is how the host holds the whole ("read" or "both"; None:
+    not), as it may between steps.
     """
 
     held: str | None = None
 
     def __init__(self, *args: Any) -> None:
-        self.maps: dict[Part, list[Any]] = {}
         super().__init__(*args)
+        self.maps: dict[int, list[Any]] = {}
+        self._lock = threading.Lock()
 
-    def _mapped(self, start: int, stop: int, handle: Any) -> None:
-        self.maps.setdefault((start, stop), []).append(handle)
-
-    def _unmapped(self, start: int, stop: int) -> Any:
-        handles = self.maps[start, stop]
-        handle = handles.pop()
-        if not handles:
-            del self.maps[start, stop]
-        return handle
-
-    def map(self, queue: Any, start: int, stop: int, mode: str, *, blocking: bool = False) -> Any:
+    def map(self, queue: Any, start: int, stop: int, mode: str) -> Any:
         """Enqueue that the host gets these bytes; the event."""
-        raise NotImplementedError
+        with self._lock:
+            entries = self.maps.setdefault(start, [])
+            if entries:
+                entries.append(None)
+                self._show(start, stop, entries[0][1])
+                return cl.enqueue_marker(queue)
+            event, handle = self._map(queue, start, stop, mode)
+            entries.append((stop, handle))
+            return event
 
-    def unmap(self, queue: Any, start: int, stop: int) -> Any:
-        """Enqueue that the devices get them back; the event."""
-        raise NotImplementedError
-
-    def place(self, start: int, stop: int) -> Any:
-        """An object that is another one if a map has shown the host the part at another address."""
-        return self.host
+    def unmap(self, queue: Any, start: int) -> Any:
+        """Enqueue that the devices get the part that begins here back; the event."""
+        with self._lock:
+            entry = self.maps[start].pop()
+            if self.maps[start]:
+                return cl.enqueue_marker(queue)
+            del self.maps[start]
+            return self._unmap(queue, start, *entry)
 
     def hold(self, queue: Any, mode: str | None) -> None:
         """See to it that the host holds the whole in this mode (at once), or with None that the devices do."""
@@ -131,30 +133,42 @@ class MappedBlock(Block):
         if wanted == self.held:
             return
         if self.held is not None:
-            self.unmap(queue, 0, self.nbytes)
+            self.unmap(queue, 0)
         if mode is not None:
-            self.map(queue, 0, self.nbytes, mode, blocking=True)
+            self.map(queue, 0, self.nbytes, mode).wait()
         self.held = wanted
 
     def let_go(self, queue: Any) -> None:
         """Give back the parts that a step which failed has left mapped."""
-        whole = (0, self.nbytes) if self.held is not None else None
-        for part in [p for p, handles in self.maps.items() if p != whole for _ in handles]:
-            self.unmap(queue, *part)
+        for start, entries in list(self.maps.items()):
+            for _ in entries[1 if start == 0 and self.held is not None else 0 :]:
+                self.unmap(queue, start)
+
+    def place(self, start: int, stop: int) -> Any:
+        """An object that is another one if a map has shown the host the part at another address."""
+        return self.host
+
+    def _map(self, queue: Any, start: int, stop: int, mode: str) -> tuple[Any, Any]:
+        raise NotImplementedError
+
+    def _unmap(self, queue: Any, start: int, stop: int, handle: Any) -> Any:
+        raise NotImplementedError
+
+    def _show(self, start: int, stop: int, handle: Any) -> None:
+        """Note where the host sees a part that is mapped already."""
 
 
 class CoarseSvmBlock(MappedBlock, SvmBlock):
     """Coarse-grain SVM: the host's address of a part is always the same."""
 
-    def map(self, queue: Any, start: int, stop: int, mode: str, *, blocking: bool = False) -> Any:
-        found = self.argument(start, stop - start).map(queue, flags=_FLAGS[mode], is_blocking=blocking)
+    def _map(self, queue: Any, start: int, stop: int, mode: str) -> tuple[Any, Any]:
+        found = self.argument(start, stop - start).map(queue, flags=_FLAGS[mode], is_blocking=False)
         found.svm = None  # it would unmap when it goes, also where the garbage collector finds it with a living block
-        self._mapped(start, stop, found.event)
-        return found.event
+        return found.event, found.event
 
-    def unmap(self, queue: Any, start: int, stop: int) -> Any:
+    def _unmap(self, queue: Any, start: int, stop: int, handle: Any) -> Any:
         svm = self.argument(start, stop - start)
-        return cl.SVMMap(svm, svm.mem, queue, self._unmapped(start, stop)).release(queue)
+        return cl.SVMMap(svm, svm.mem, queue, handle).release(queue)
 
 
 class HostPtrBlock(MappedBlock, BufferBlock):
@@ -164,12 +178,12 @@ class HostPtrBlock(MappedBlock, BufferBlock):
     """
 
     def __init__(self, family: str, nbytes: int, buffer: Any) -> None:
-        self.shown: dict[Part, np.ndarray] = {}
         super().__init__(family, nbytes, buffer)
+        self.shown: dict[Part, np.ndarray] = {}
 
     def release(self) -> None:
-        for array in (a for handles in self.maps.values() for a in handles):
-            array.base.release()
+        for entries in self.maps.values():
+            entries[0][1].base.release()
         super().release()
 
     def mapped_view(self, start: int, aval: ShapedArray) -> np.ndarray | None:
@@ -181,21 +195,24 @@ class HostPtrBlock(MappedBlock, BufferBlock):
     def place(self, start: int, stop: int) -> Any:
         return self.shown.get((start, stop))
 
-    def map(self, queue: Any, start: int, stop: int, mode: str, *, blocking: bool = False) -> Any:
+    def _map(self, queue: Any, start: int, stop: int, mode: str) -> tuple[Any, Any]:
         array, event = cl.enqueue_map_buffer(
-            queue, self.buffer, _FLAGS[mode], start, (stop - start,), np.uint8, is_blocking=blocking
+            queue, self.buffer, _FLAGS[mode], start, (stop - start,), np.uint8, is_blocking=False
         )
-        self._mapped(start, stop, array)
+        self._show(start, stop, array)
+        return event, array
+
+    def _show(self, start: int, stop: int, array: np.ndarray) -> None:
+        array = array[: stop - start]
         before = self.shown.get((start, stop))
         if before is None or _address(before) != _address(array):
             self.shown[start, stop] = array
-            if (start, stop) == (0, self.nbytes):
-                self.host = array
-                self.moves += 1
-        return event
+        if (start, stop) == (0, self.nbytes):
+            self.moves += self.host is None or _address(self.host) != _address(array)
+            self.host = array
 
-    def unmap(self, queue: Any, start: int, stop: int) -> Any:
-        return self._unmapped(start, stop).base.release(queue)
+    def _unmap(self, queue: Any, start: int, stop: int, handle: Any) -> Any:
+        return handle.base.release(queue)
 
 
 def _address(array: np.ndarray) -> int:
@@ -212,21 +229,19 @@ class StrictBlock(MappedBlock, BufferBlock):
         super().__init__(family, nbytes, buffer, np.full(nbytes, _LOST, np.uint8))
         self._lose(queue, 0, nbytes)
 
-    def map(self, queue: Any, start: int, stop: int, mode: str, *, blocking: bool = False) -> Any:
+    def _map(self, queue: Any, start: int, stop: int, mode: str) -> tuple[Any, Any]:
         assert self.host is not None
         if mode != "write":
             cl.enqueue_copy(queue, self.host[start:stop], self.buffer, src_offset=start, is_blocking=True)
         if mode != "read":
             self._lose(queue, start, stop)
-        self._mapped(start, stop, mode)
-        return cl.enqueue_marker(queue)
+        return cl.enqueue_marker(queue), mode
 
-    def unmap(self, queue: Any, start: int, stop: int) -> Any:
+    def _unmap(self, queue: Any, start: int, stop: int, handle: Any) -> Any:
         assert self.host is not None
-        if self._unmapped(start, stop) != "read":
+        if handle != "read":
             cl.enqueue_copy(queue, self.buffer, self.host[start:stop], dst_offset=start, is_blocking=True)
-        if not self.maps:  # the whole may be held to be read beside a part
-            self.host[start:stop] = _LOST
+        self.host[start:stop] = _LOST
         return cl.enqueue_marker(queue)
 
     def _lose(self, queue: Any, start: int, stop: int) -> None:

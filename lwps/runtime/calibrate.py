@@ -141,7 +141,7 @@ def _map_costs(machine: Machine, name: str) -> tuple[Handover, Handover]:
     def mapping(nbytes: int, mode: str) -> float:
         def there_and_back() -> None:
             block.map(queue, 0, nbytes, mode).wait()
-            block.unmap(queue, 0, nbytes)
+            block.unmap(queue, 0)
             queue.finish()
 
         return _median(lambda: _seconds(there_and_back))

@@ -344,7 +344,7 @@ class Executable:
         assert isinstance(block, MappedBlock)
 
         def call() -> tuple[Any, Any]:
-            event = self._events[at] = block.unmap(self._queues[name], r.start, r.stop)
+            event = self._events[at] = block.unmap(self._queues[name], r.start)
             return event, event
 
         return call
