@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 CACHE = "LWPS_CACHE_DIR"
+HANG = "LWPS_HANG_S"
 BLAS_SPIN = "OPENBLAS_THREAD_TIMEOUT"
 
 
@@ -25,6 +26,7 @@ class Variable(NamedTuple):
 
 OWN = (
     Variable(CACHE, "The folder of measurements and receipts; empty: keep none. Default: the user's cache folder."),
+    Variable(HANG, "Seconds after which a kernel that has not ended is named on stderr; 0: never. Default: 30."),
     Variable(
         BLAS_SPIN, "How long OpenBLAS's idle threads spin, as a power of two of cycles. lwps sets 4 unless it is set."
     ),
@@ -54,6 +56,15 @@ def cache_folder(default: str) -> Path | None:
     """Where measurements are kept, None where the user wants none kept."""
     named = os.environ.get(CACHE)
     return None if named == "" else Path(named or default)
+
+
+def hang_s() -> float:
+    """Seconds after which a kernel that has not ended is named."""
+    named = os.environ.get(HANG, "")
+    try:
+        return float(named or 30)
+    except ValueError:
+        return 30.0
 
 
 def all_set() -> Mapping[str, str]:

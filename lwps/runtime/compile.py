@@ -1,11 +1,12 @@
 """From a placed program to an executable: everything that can be known before the first step is decided here."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import attrs
 
 from lwps.core import Program, ShapedArray
-from lwps.plan import Instruction, MemoryPlan, Placement, Schedule, check_placement
+from lwps.plan import Instruction, MemoryPlan, Placement, Run, Schedule, check_placement
 from lwps.runtime.interpreter import Executable
 from lwps.runtime.kernels import Recipe, recipe
 from lwps.runtime.machine import HOST, Machine
@@ -76,10 +77,26 @@ def lower(program: Program, placement: Placement, machine: Machine) -> Lowered:
     )
     in_place = in_place_outputs(program, values, schedule)
     nbytes = {k: [a.nbytes for a in avals] for k, (_, avals) in scratch.items()}
-    instructions = insert_handovers(program, placement, schedule, values, memory, in_place, nbytes, machine.sharing)
+    work_s = partial(_at_most_s, program, machine)
+    instructions = insert_handovers(
+        program, placement, schedule, values, memory, in_place, nbytes, machine.sharing, work_s
+    )
     mapped = machine.sharing == "mapped"
     prove(instructions, program.names, *ends(program, values, memory, in_place), mapped=mapped)
     return Lowered(program, placement, schedule, values, memory, in_place, recipes, instructions)
+
+
+# what a compute unit of the slowest device does; a guess that is too low costs a few waits for what has ended long ago
+FLOPS_PER_S, BYTES_PER_S = 1e9, 0.5e9
+
+
+def _at_most_s(program: Program, machine: Machine, run: Run) -> float:
+    """Seconds that an eqn may take on a device, guessed before anything is measured."""
+    eqn, device = program.eqns[run.eqn], machine.processor(run.processor).device
+    if device is None:
+        return 0.0
+    cost = eqn.primitive.cost(*eqn.in_avals, **eqn.params)
+    return max(cost.flops / FLOPS_PER_S, cost.nbytes / BYTES_PER_S) / device.compute_units
 
 
 def _recipes(program: Program, placement: Placement, machine: Machine) -> dict[int, Recipe]:

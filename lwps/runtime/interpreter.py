@@ -21,6 +21,7 @@ from lwps.plan import Copy, Flush, Map, Range, Run, Touching, Unmap, Wait
 from lwps.runtime.blocks import Block, BufferBlock, MappedBlock
 from lwps.runtime.machine import HOST, Machine
 from lwps.runtime.memory import Memory, Slot, release
+from lwps.runtime.watchdog import watch
 from lwps.transforms.memory import SHARED
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Executable:
         weakref.finalize(self, release, [*self._arena.values()])
         self._bound: dict[str, Block] = dict(self._arena)
         self._moves: dict[str, int] = {}  # of the blocks bound, where they have moved
-        self._events: list[Any] = [None] * len(lowered.instructions)
+        self.events: list[Any] = [None] * len(lowered.instructions)
         self._calls: list[Call] = [_nothing] * len(lowered.instructions)
         self._binders: list[Callable[[], Call] | None] = [None] * len(lowered.instructions)
         self._users = self._slot_users()
@@ -66,6 +67,9 @@ class Executable:
         )
         self._consts = self._const_slots()
         self._unbound = True  # until a step has bound every instruction
+        self.began = 0.0  # when the step under way began (time.monotonic), 0 between steps
+        if machine.queues:
+            watch(self)
         self.staged = 0  # inputs that had to be brought to where the step expects them
 
     def _written_in_place(self, k: int) -> bool:
@@ -113,6 +117,7 @@ class Executable:
         """Do the step; the slots of the outputs (those of donated inputs where done in place)."""
         outputs = self._prepare(inputs)
         calls: Any = iter(self._calls)
+        self.began = time.monotonic()
         try:
             with np.errstate(all="ignore"):  # a device says nothing of a NaN either
                 for call in calls:
@@ -121,6 +126,8 @@ class Executable:
             self._clean_up(self.machine.queues)
             self._explain(error, len(self._calls) - calls.__length_hint__() - 1)
             raise
+        finally:
+            self.began = 0.0
         self._settle(inputs, outputs)
         return outputs
 
@@ -233,15 +240,16 @@ class Executable:
                 continue  # the error that is on its way up says more
 
     def _explain(self, error: BaseException, at: int) -> None:
+        error.add_note(f"lwps: in {self.name_of(at)}")
+
+    def name_of(self, at: int) -> str:
+        """Instruction `at` for people: the eqn, where it runs, where it was traced."""
         instruction = self.lowered.instructions[at]
-        if isinstance(instruction, Run):
-            eqn = self.lowered.program.eqns[instruction.eqn]
-            name = self.lowered.program.names[instruction.eqn]
-            error.add_note(
-                f"lwps: in {name} on {instruction.processor}: {eqn}; traced at {eqn.source or 'an unknown line'}"
-            )
-        else:
-            error.add_note(f"lwps: in instruction {at}: {instruction}")
+        if not isinstance(instruction, Run):
+            return f"instruction {at}: {instruction}"
+        eqn = self.lowered.program.eqns[instruction.eqn]
+        name = self.lowered.program.names[instruction.eqn]
+        return f"{name} on {instruction.processor}: {eqn}; traced at {eqn.source or 'an unknown line'}"
 
     # --- binding --------------------------------------------------------------------------------
 
@@ -273,7 +281,7 @@ class Executable:
         return _KernelBinder(self, at, instruction).bind
 
     def _wait(self, upto: int) -> None:
-        event = self._events[upto]
+        event = self.events[upto]
         if event is not None:
             event.wait()
 
@@ -282,7 +290,7 @@ class Executable:
 
     def _mark(self, at: int, name: str) -> None:
         """An instruction on no bytes: waiting for it still means waiting for what came before it."""
-        self._events[at] = cl.enqueue_marker(self._queues[name])
+        self.events[at] = cl.enqueue_marker(self._queues[name])
 
     def _views(self, instruction: Run) -> list[np.ndarray | None]:
         eqn = self.lowered.program.eqns[instruction.eqn]
@@ -329,7 +337,7 @@ class Executable:
 
         def call() -> tuple[Any, Any]:
             nonlocal place
-            event = self._events[at] = block.map(self._queues[name], r.start, r.stop, instruction.mode)
+            event = self.events[at] = block.map(self._queues[name], r.start, r.stop, instruction.mode)
             now = block.place(r.start, r.stop)
             if now is not place:
                 place = now
@@ -344,7 +352,7 @@ class Executable:
         assert isinstance(block, MappedBlock)
 
         def call() -> tuple[Any, Any]:
-            event = self._events[at] = block.unmap(self._queues[name], r.start)
+            event = self.events[at] = block.unmap(self._queues[name], r.start)
             return event, event
 
         return call
@@ -377,7 +385,7 @@ class Executable:
         name = instruction.processor
 
         def copy() -> tuple[Any, Any]:
-            event = self._events[at] = cl.enqueue_copy(self._queues[name], *ends, is_blocking=False, **offset)
+            event = self.events[at] = cl.enqueue_copy(self._queues[name], *ends, is_blocking=False, **offset)
             return event, event
 
         return copy
@@ -422,7 +430,7 @@ class _KernelBinder:
     def _call(self) -> Call:
         executable, at, name = self.executable, self.at, self.instruction.processor
         launches = [(k, r.global_size, r.local_size) for k, r in zip(self.kernels, self.recipe.launches, strict=True)]
-        events, enqueue = executable._events, cl.enqueue_nd_range_kernel
+        events, enqueue = executable.events, cl.enqueue_nd_range_kernel
         if not launches:
             return partial(executable._mark, at, name)
         if len(launches) == 1:

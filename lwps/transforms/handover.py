@@ -2,11 +2,13 @@
 
 A hand-over of a value is a wait where memory is coherent, a map or an unmap where one side holds it at a time, and a
 copy right behind its writer where each side has bytes of its own.
+
+What is enqueued ahead of a queue is bounded, since drivers kill what waits too long or hang on it.
 A wait is put in wherever bytes are touched that another queue may still be using, be it for a
 value or because the arena used them before.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -14,6 +16,8 @@ from lwps.core import Program, Var
 from lwps.plan import Copy, Flush, Instruction, MemoryPlan, Placement, Range, Run, Schedule, Touching, Wait
 from lwps.transforms.mapping import START, mappings
 from lwps.transforms.memory import HOST, SHARED, Values, family, scratch_value
+
+QUEUED_S = 1.0  # of work at most ahead of a queue
 
 
 def insert_handovers(
@@ -25,8 +29,12 @@ def insert_handovers(
     in_place: Mapping[int, int],
     scratch_nbytes: Mapping[int, Sequence[int]],
     sharing: str,
+    work_s: Callable[[Run], float] = lambda run: 0.0,
 ) -> tuple[Instruction, ...]:
-    """The instruction list of one step; after its last one every queue has been waited for."""
+    """The instruction list of one step; after its last one every queue has been waited for.
+
+    `work_s` is how long a run on a queue may take: before more than QUEUED_S of it is enqueued, the host waits.
+    """
     where = _Where(program, values, memory, in_place)
     runs = list(_runs(program, placement, schedule, values, where, scratch_nbytes, sharing))
     emit = _Emitter()
@@ -37,7 +45,7 @@ def insert_handovers(
     mapped = mappings(runs, devices[0] or "") if sharing == "mapped" and devices else {}
     emit.all(mapped.get(START, ()))
     for at, run in enumerate(runs):
-        emit.run(run)
+        emit.run(run, work_s(run) if run.processor != HOST else 0.0)
         emit.all(mapped.get(at, ()))
         if sharing == "apart":
             for v in program.eqns[run.eqn].outs:
@@ -136,13 +144,14 @@ class _Emitter:
     pending: list[_Pending] = attrs.Factory(list)
     unflushed: dict[str, None] = attrs.Factory(dict)
     last: dict[str, int] = attrs.Factory(dict)
+    queued: dict[str, list[tuple[int, float]]] = attrs.Factory(dict)  # instructions not waited for, and their seconds
 
     def all(self, instructions: Iterable[Touching]) -> None:
         for instruction in instructions:
             self.run(instruction)
 
-    def run(self, instruction: Touching) -> None:
-        """Append `instruction` behind the waits it needs."""
+    def run(self, instruction: Touching, work_s: float = 0.0) -> None:
+        """Append `instruction`, which keeps its queue at work for so long, behind the waits it needs."""
         queue = instruction.processor
         waits: dict[str, int] = {}
         for p in self.pending:
@@ -154,13 +163,27 @@ class _Emitter:
             self._flush()
             self.instructions.append(instruction)
             return
+        self._bound(queue, work_s)
         at = len(self.instructions)
         self.instructions.append(instruction)
+        self.queued.setdefault(queue, []).append((at, work_s))
         self.unflushed[queue] = None
         self.last[queue] = at
         self._forget_older(instruction, queue)
         self.pending += [_Pending(r, False, queue, at) for r in instruction.reads]
         self.pending += [_Pending(r, True, queue, at) for r in instruction.writes]
+
+    def _bound(self, queue: str, work_s: float) -> None:
+        """Before the queue would have more than QUEUED_S ahead of it: wait until that is half of it."""
+        row = self.queued.get(queue, [])
+        ahead = sum(s for _, s in row) + work_s
+        if ahead <= QUEUED_S or not row:
+            return
+        for at, seconds in row:
+            upto, ahead = at, ahead - seconds
+            if ahead <= QUEUED_S / 2:
+                break
+        self._wait(queue, upto)
 
     def _forget_older(self, instruction: Touching, queue: str) -> None:
         """Same bytes, same queue, later: waiting for the new access covers the old one."""
@@ -178,6 +201,7 @@ class _Emitter:
         self.instructions.append(Wait(queue, upto))
         self.unflushed.pop(queue, None)  # waiting flushes
         self.pending = [p for p in self.pending if p.queue != queue or p.instruction > upto]
+        self.queued[queue] = [row for row in self.queued.get(queue, ()) if row[0] > upto]
 
     def finish(self) -> None:
         """Wait for whatever may still run."""

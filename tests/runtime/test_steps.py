@@ -338,7 +338,7 @@ def test_a_copy_of_no_bytes_still_waits_for_what_came_before_it():
     executable = step.executable
     for instruction in step.instructions:
         if isinstance(instruction, Wait):
-            assert executable._events[instruction.upto] is not None
+            assert executable.events[instruction.upto] is not None
 
 
 def test_steps_called_from_two_threads_share_arrays(where):

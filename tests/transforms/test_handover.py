@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 import lwps
 from lwps.plan import Copy, Map, Run, Schedule, Unmap, Wait
 from lwps.testing.programs import placements, programs
-from lwps.transforms.handover import ends, insert_handovers
+from lwps.transforms.handover import QUEUED_S, ends, insert_handovers
 from lwps.transforms.hazards import HazardError, prove
 from lwps.transforms.memory import SHARINGS, check_memory_plan, family, in_place_outputs, plan_memory, values_of
 
 
 @st.composite
-def lists(draw):
-    """Instructions, names, and what is there before and after; scratch, all ways of sharing, up to two queues."""
+def decisions(draw):
+    """What hand-overs are made from: scratch, all ways of sharing, up to two queues."""
     program = lwps.optimize(draw(programs()))
     sharing = draw(st.sampled_from(SHARINGS))
     placement = draw(placements(program, ("cpu", "gpu", "gpu1")))
@@ -27,8 +27,18 @@ def lists(draw):
     memory = plan_memory(program, values, schedule, scratch)
     check_memory_plan(program, values, schedule, memory)
     in_place = in_place_outputs(program, values, schedule)
-    nbytes = dict.fromkeys(asked, (256,))
-    made = insert_handovers(program, placement, schedule, values, memory, in_place, nbytes, sharing)
+    return program, placement, schedule, values, memory, in_place, dict.fromkeys(asked, (256,)), sharing
+
+
+seconds = st.sampled_from((0.0, 0.05, 0.3, 0.6, 2.0))  # of each run on a queue; 1 s of them may be ahead
+
+
+@st.composite
+def lists(draw):
+    """Instructions, names, what is there before and after, whether memory is mapped."""
+    made_of, work_s = draw(decisions()), draw(seconds)
+    program, _, _, values, memory, in_place, _, sharing = made_of
+    made = insert_handovers(*made_of, lambda run: work_s)
     return list(made), program.names, *ends(program, values, memory, in_place), sharing == "mapped"
 
 
@@ -142,3 +152,17 @@ def test_a_spoiled_list_that_is_accepted_still_runs_right(made, seed):
         return
     for order in range(6):
         play(worse, before, after, mapped, order)
+
+
+@given(made_of=decisions(), work_s=seconds)
+def test_no_queue_has_more_than_its_bound_of_work_ahead(made_of, work_s):
+    ahead = {}
+    for at, i in enumerate(insert_handovers(*made_of, lambda run: work_s)):
+        if isinstance(i, Wait):
+            ahead[i.processor] = [k for k in ahead[i.processor] if k > i.upto]
+        elif isinstance(i, Run) and i.processor != "cpu":
+            row = ahead.setdefault(i.processor, [])
+            row.append(at)
+            assert len(row) == 1 or len(row) * work_s <= QUEUED_S
+        elif isinstance(i, Copy | Map | Unmap):
+            ahead.setdefault(i.processor, [])
