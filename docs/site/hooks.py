@@ -58,8 +58,10 @@ def public_names(module):
 
 
 def defined_at(value):
-    """Where a function or class with a docstring is written down; None for one that was made when lwps was imported."""
+    """Where in lwps a function or class with a docstring is written; None for what is made at import, or NumPy's."""
     if not (callable(value) and hasattr(value, "__qualname__") and value.__doc__):
+        return None
+    if not value.__module__.startswith("lwps"):
         return None
     written = getattr(importlib.import_module(value.__module__), value.__qualname__, None) is value
     return f"{value.__module__}.{value.__qualname__}" if written else None
