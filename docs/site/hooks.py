@@ -11,21 +11,22 @@ from pathlib import Path
 from mkdocs.structure.files import File, InclusionLevel
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+LANGUAGES = {".py": "python", ".cl": "c"}
 HEADING = re.compile(r"## `(lwps[\w.]*)`$", re.MULTILINE)
 
 
 def on_files(files, config):
     """All pages, with one for each example."""
-    for path in sorted(EXAMPLES.glob("*.py")):
-        text = f"# {path.name}\n\n```python\n{path.read_text()}```\n"
-        uri = f"examples/{path.stem}.md"
+    for path in sorted(p for p in EXAMPLES.iterdir() if p.suffix in LANGUAGES):
+        text = f"# {path.name}\n\n```{LANGUAGES[path.suffix]}\n{path.read_text()}```\n"
+        uri = f"examples/{path.name}.md"
         files.append(File.generated(config, uri, content=text, inclusion=InclusionLevel.NOT_IN_NAV))
     return files
 
 
 def on_page_markdown(markdown, page, config, files):
     """The page with links to the pages of examples, and in that of the API the public names of its modules."""
-    markdown = re.sub(r"\]\(\.\./examples/(\w+)\.py\)", r"](examples/\1.md)", markdown)
+    markdown = re.sub(r"\]\(\.\./(examples/[\w.]+)\)", r"](\1.md)", markdown)
     if page.file.src_uri != "api.md":
         return markdown
     first, *sections = re.split(r"^(?=## )", markdown, flags=re.MULTILINE)

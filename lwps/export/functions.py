@@ -10,6 +10,7 @@ from lwps.core import Eqn, Primitive
 from lwps.export.elementwise import Builder, operands
 from lwps.export.graph import Emitter
 from lwps.ops import activation, arithmetic, bits, exponential, power, rounding
+from lwps.ops import elementwise as ew
 
 SLOPE, CUBIC = math.sqrt(2 / math.pi), 0.044715  # of gelu by tanh: tanh(SLOPE (x + CUBIC x^3))
 Op = Callable[..., str]  # op("Add", x, 1.0): the name of the result; numbers get the dtype of the first input
@@ -67,6 +68,13 @@ def _logaddexp(op: Op, x: str, y: str) -> str:
     return op("Add", op("Max", x, y), op("Log", op("Add", op("Exp", op("Neg", distance)), 1.0)))
 
 
+def _hypot(op: Op, x: str, y: str) -> str:
+    """By the larger one, so that no square is too large."""
+    largest, least = op("Max", op("Abs", x), op("Abs", y)), op("Min", op("Abs", x), op("Abs", y))
+    share = op("Div", least, op("Max", largest, 1e-37))
+    return op("Mul", largest, op("Sqrt", op("Add", op("Mul", share, share), 1.0)))
+
+
 def _remainder(op: Op, x: str, y: str) -> str:
     """Mod of floats has the sign of x, as in C; here it has that of y."""
     rest = op("Mod", x, y, fmod=1)
@@ -99,6 +107,8 @@ FUNCTIONS: dict[Primitive, Builder] = {
     exponential.logaddexp_p: _function(_logaddexp),
     power.integer_pow_p: _function(lambda op, x, *, exponent: op("Pow", x, exponent)),
     rounding.trunc_p: _function(lambda op, x: op("Mul", op("Sign", x), op("Floor", op("Abs", x)))),
+    ew.hypot_p: _function(_hypot),
+    ew.fmod_p: _function(lambda op, x, y: op("Mod", x, y, fmod=1)),
     rounding.remainder_p: _by_kind(_integer_remainder, _remainder),
     rounding.floor_divide_p: _by_kind(_integer_floor_divide, _floor_divide),
     bits.bitwise_and_p: _bitwise("And", "BitwiseAnd"),

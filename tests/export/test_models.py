@@ -42,6 +42,22 @@ def test_models_have_the_same_logits_and_no_operator_too_many(name, size, expect
     assert operators(exported) == expected
 
 
+@pytest.mark.parametrize(
+    ("model", "x"),
+    [
+        (models.mobilenet_v2(5, "small", width=0.25), normals(2, 16, 16, 3)),
+        (models.unet(2, (4, 8)), normals(3, 8, 8, 3)),
+        (models.conv_autoencoder(1, (4, 8), 3), normals(3, 8, 8, 1)),
+        (models.gpt(11, 8, 12, 2, 3), np.random.default_rng(0).integers(0, 11, (3, 8), np.int32)),
+    ],
+    ids=["mobilenet_v2", "unet", "conv_autoencoder", "gpt"],
+)
+def test_all_kinds_of_models_are_exported(model, x):
+    weights = settled(model, ShapedArray(x.shape, x.dtype))
+    exported = agrees(logits_of(model), x, weights=weights, dynamic=True, rtol=1e-3, atol=1e-4)
+    assert not {"Sub", "Div", "Reciprocal"} & set(operators(exported)), "batch normalisation must be folded"
+
+
 def test_a_trained_model_keeps_its_accuracy(tmp_path):
     digits = data.digits()
     model = nn.serial(

@@ -36,7 +36,7 @@ UNARY = [
 ]  # fmt: skip
 BINARY = [
     lnp.add, lnp.subtract, lnp.multiply, lnp.divide, lnp.maximum, lnp.minimum, lnp.remainder, lnp.floor_divide,
-    lnp.logaddexp,
+    lnp.logaddexp, lnp.fmod, lnp.hypot,
 ]  # fmt: skip
 COMPARISONS = [
     elementwise.equal,
@@ -59,14 +59,18 @@ def test_functions_of_floats(fn):
 
 def test_functions_of_other_ranges():
     x = np.linspace(-1, 1, 8, dtype=np.float32)
-    agrees(lambda x: (lnp.arcsin(x), lnp.arccos(x), lnp.arctan(x), activation.gelu(x, approximate=False)), x)
+    agrees(
+        lambda x: (lnp.arcsin(x), lnp.arccos(x), lnp.arctan(x), lnp.arcsinh(x), activation.gelu(x, approximate=False)),
+        x,
+    )
     agrees(lambda x: (x**2, x**-3, lnp.clip(x, -0.5, 0.2), lnp.power(lnp.abs(x), 0.3)), x)
+    agrees(lambda x: (lnp.arctanh(x * 0.9), lnp.arccosh(x + 2)), x)
     agrees(lambda x, y: lnp.clip(x, y, 2.0), images(), normals(4))
 
 
 def test_integers():
     x, y = np.int32([7, -7, 8, -8, 0]), np.int32([3, 3, -3, -5, 2])
-    agrees(lambda x, y: (x // y, x % y, x**2, lnp.abs(x), lnp.sign(x), x & y, x | y, x ^ y, ~x), x, y)
+    agrees(lambda x, y: (x // y, x % y, lnp.fmod(x, y), x**2, lnp.abs(x), lnp.sign(x), x & y, x | y, x ^ y, ~x), x, y)
     agrees(lambda x, y: ((x > 0) ^ (y > 0), (x > 0) & (y > 0), ~(x > 0)), x, y)
 
 
