@@ -103,6 +103,20 @@ def test_train_runs_a_plan_with_the_pins_edited_in_its_file(lwps, files, tmp_pat
     assert json.loads(log.read_text())["settings"]["placement"] == str(file)
 
 
+def test_sizes_of_the_data_are_those_of_its_training(lwps, tmp_path):
+    (tmp_path / "text.txt").write_text("she sells sea shells by the sea shore. " * 40)
+    for model, data in (("lenet5", "digits"), ("gpt", tmp_path / "text.txt")):
+        plan = tmp_path / f"{model}.json"
+        options = (model, "--batch", 4, *(("--context", 8) if model == "gpt" else ()))
+        code, _, _ = lwps("plan", *options, "--data", data, "--policy", "cpu", "-o", plan)
+        assert code == 0
+        trained = () if data == "digits" else ("--data", data)
+        code, _, err = lwps("train", *options, *trained, "--steps", 1, "--plan", plan)
+        assert (code, err) == (0, "")
+    subject = load_plan(tmp_path / "gpt.json").subject
+    assert subject == {"model": "gpt", "batch": 4, "context": 8, "classes": 12, "optimizer": "adamw"}
+
+
 @pytest.mark.parametrize("options", [("--optimizer", "adamw", "--weight-decay", 0.1), ("--clip", 0.5)])
 def test_a_plan_of_another_optimizer_is_that_of_its_training(lwps, tmp_path, options):
     code, _, _ = lwps("plan", *SIZES, *options, "--policy", "cpu", "-o", tmp_path / "plan.json")
@@ -198,6 +212,10 @@ def test_trace_of_a_plan_says_where_eqns_run(lwps, files):
     [
         (("plan", "--from", "{plan}", "resnet18", "-o", "x.json"), "MODEL must be left out where a plan says"),
         (("plan", "--from", "{plan}", "--image-size", 9, "-o", "x.json"), "--image-size must be left out"),
+        (("plan", *SIZES, "--data", "digits", "-o", "x.json"), "--channels must be left out where --data says it"),
+        (("plan", "gpt", "--data", "digits", "-o", "x.json"), "gpt must have a text"),
+        (("plan", "mlp", "--data", "/nowhere", "-o", "x.json"), "/nowhere"),
+        (("plan", "--from", "{plan}", "--data", "digits", "-o", "x.json"), "--data must be left out"),
         (("plan", *SIZES, "--pin", "linear1", "-o", "x.json"), "--pin must be PATTERN=PROCESSOR"),
         (("plan", *SIZES, "--profile", "{profile}", "--pin", "linaer1=cpu", "-o", "x.json"), "did you mean 'linear1"),
         (("plan", *SIZES, "--profile", "{profile}", "--processors", "tpu", "-o", "x.json"), "among cpu"),

@@ -12,6 +12,8 @@ from lwps.cli.subject import (
     Channels,
     Classes,
     Clip,
+    Context,
+    Data,
     ImageSize,
     Model,
     Optimizer,
@@ -31,10 +33,12 @@ def bench(
     model: Model = None,
     image_size: ImageSize = None,
     channels: Channels = None,
+    context: Context = None,
     classes: Classes = None,
     optimizer: Optimizer = None,
     weight_decay: WeightDecay = None,
     clip: Clip = None,
+    data: Data = None,
     batch: Annotated[str | None, typer.Option(help=f"Batch sizes, comma-separated. Default: {BATCHES}.")] = None,
     placements: Annotated[
         str, typer.Option(help="Processors and policies, comma-separated.")
@@ -51,14 +55,14 @@ def bench(
 
     Example: lwps bench resnet18 --image-size 32 --batch 1,8,32 --placements cpu,cl-cpu,mincut,auto
     """
-    given = given_of(model, batch, image_size, channels, classes, optimizer, weight_decay, clip)
+    given = given_of(model, batch, image_size, channels, context, classes, optimizer, weight_decay, clip)
     if plan:
-        loaded, subject = plan_at(plan, given)
+        loaded, subject = plan_at(plan, given, data)
         subjects = [subject]
         machine = machine_for(loaded, processors, memory)
     else:
         loaded = None
-        subjects = [subject_of({**given, "batch": n}) for n in _integers(batch or BATCHES)]
+        subjects = [subject_of({**given, "batch": n}, data) for n in _integers(batch or BATCHES)]
         machine = machine_of(processors, memory)
     rows = []
     for subject in subjects:

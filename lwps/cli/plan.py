@@ -12,6 +12,8 @@ from lwps.cli.subject import (
     Channels,
     Classes,
     Clip,
+    Context,
+    Data,
     ImageSize,
     Model,
     Optimizer,
@@ -36,10 +38,12 @@ def profile(
     batch: Batch = None,
     image_size: ImageSize = None,
     channels: Channels = None,
+    context: Context = None,
     classes: Classes = None,
     optimizer: Optimizer = None,
     weight_decay: WeightDecay = None,
     clip: Clip = None,
+    data: Data = None,
     pin: Pin = None,
     processors: Processors = None,
     memory: Memory = None,
@@ -51,7 +55,8 @@ def profile(
     Example: lwps profile resnet18 --batch 8 -o board.json
     """
     machine = machine_of(processors, memory)
-    subject = subject_of(given_of(model, batch, image_size, channels, classes, optimizer, weight_decay, clip))
+    given = given_of(model, batch, image_size, channels, context, classes, optimizer, weight_decay, clip)
+    subject = subject_of(given, data)
     err.print(f"profiling {subject.model}, batch {subject.batch}, on {machine.describe()}", style="dim", markup=False)
     measured = plans.profile_of(subject, machine, pins_of(pin))
     save_profile(measured, output)
@@ -65,10 +70,12 @@ def plan(
     batch: Batch = None,
     image_size: ImageSize = None,
     channels: Channels = None,
+    context: Context = None,
     classes: Classes = None,
     optimizer: Optimizer = None,
     weight_decay: WeightDecay = None,
     clip: Clip = None,
+    data: Data = None,
     policy: Annotated[
         str | None, typer.Option(help=f"{', '.join(POLICIES)}, or a processor's name. Default: mincut.")
     ] = None,
@@ -93,14 +100,14 @@ def plan(
         known = known.on(processors.split(","))
     if known and memory not in (None, known.memory):
         raise typer.BadParameter(f"--memory must be left out or that of the profile, {known.memory}, got {memory}")
-    given = given_of(model, batch, image_size, channels, classes, optimizer, weight_decay, clip)
+    given = given_of(model, batch, image_size, channels, context, classes, optimizer, weight_decay, clip)
     if from_:
-        old, _ = plan_at(from_, given)
+        old, _ = plan_at(from_, given, data)
         old = plans.with_pins(old, pins_of(pin))
         here = lambda: machine_of(processors or ",".join(old.processors), memory or old.memory)
         made = plans.replan(old, policy, here, known)
     else:
-        subject = subject_of(given)
+        subject = subject_of(given, data)
         if known is None:
             err.print(f"profiling {subject.model}, batch {subject.batch}", style="dim")
         made = plans.plan_of(subject, policy or "mincut", pins_of(pin), partial(machine_of, processors, memory), known)

@@ -7,22 +7,32 @@ from typing import Annotated, Any
 import attrs
 import typer
 
-from lwps.models import MODELS
+from lwps.models import MODELS, TEXT_MODELS
 from lwps.plan import Plan, load_plan
-from lwps.report.subject import Subject
+from lwps.report.subject import DIGITS, Subject
 from lwps.train import DEFAULTS
 
 DEFAULT = Subject()
 Model = Annotated[
-    str | None, typer.Argument(help=f"One of {', '.join(MODELS)}. Default: {DEFAULT.model}.", show_default=False)
+    str | None,
+    typer.Argument(help=f"One of {', '.join((*MODELS, *TEXT_MODELS))}. Default: {DEFAULT.model}.", show_default=False),
 ]
 Batch = Annotated[int | None, typer.Option(min=1, help=f"Images in a step. Default: {DEFAULT.batch}.")]
 ImageSize = Annotated[int | None, typer.Option(min=1, help=f"Pixels a side. Default: {DEFAULT.image_size}.")]
 Channels = Annotated[int | None, typer.Option(min=1, help=f"Channels of an image. Default: {DEFAULT.channels}.")]
-Classes = Annotated[int | None, typer.Option(min=2, help=f"Classes to tell apart. Default: {DEFAULT.classes}.")]
-Optimizer = Annotated[str | None, typer.Option(help=f"{', '.join(DEFAULTS)}. Default: {DEFAULT.optimizer}.")]
+Context = Annotated[
+    int | None, typer.Option(min=1, help=f"Characters of a text seen at once. Default: {DEFAULT.context}.")
+]
+Classes = Annotated[
+    int | None, typer.Option(min=2, help=f"Classes to tell apart, or different characters. Default: {DEFAULT.classes}.")
+]
+Optimizer = Annotated[str | None, typer.Option(help=f"{', '.join(DEFAULTS)}. Default: as `lwps train`.")]
 WeightDecay = Annotated[float | None, typer.Option(min=0, help="As `lwps train` takes it.")]
 Clip = Annotated[float | None, typer.Option(min=0, help="As `lwps train` takes it.")]
+Data = Annotated[
+    str | None,
+    typer.Option(help=f"Take sizes from the data at this path, as `lwps train` reads it; {DIGITS}: those of lwps."),
+]
 Pin = Annotated[
     list[str] | None,
     typer.Option(
@@ -42,14 +52,20 @@ def given_of(*values: Any) -> Given:
     return dict(zip((field.name for field in attrs.fields(Subject)), values, strict=True))
 
 
-def subject_of(given: Given) -> Subject:
-    """What the options name; those that are None are as `Subject` has them."""
-    return Subject(**{name: value for name, value in given.items() if value is not None})
+def subject_of(given: Given, data: str | None) -> Subject:
+    """What the options name, and the data, if they name any; those that are None are as `Subject` has them."""
+    options = {name: value for name, value in given.items() if value is not None}
+    if data is None:
+        return Subject(**options)
+    for name in ("channels", "classes"):
+        if name in options:
+            raise typer.BadParameter(f"--{name} must be left out where --data says it, got {options[name]}")
+    return Subject.on(data, **options)
 
 
-def plan_at(path: Path, given: Given) -> tuple[Plan, Subject]:
+def plan_at(path: Path, given: Given, data: str | None) -> tuple[Plan, Subject]:
     """The plan in a file and what it is of; options that would say the same again must be left out."""
-    for name, value in given.items():
+    for name, value in {**given, "data": data}.items():
         if value is not None:
             option = "MODEL" if name == "model" else f"--{name.replace('_', '-')}"
             raise typer.BadParameter(f"{option} must be left out where a plan says what it is of, got {value}")

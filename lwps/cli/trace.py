@@ -12,6 +12,8 @@ from lwps.cli.subject import (
     Channels,
     Classes,
     Clip,
+    Context,
+    Data,
     ImageSize,
     Model,
     Optimizer,
@@ -32,10 +34,12 @@ def trace(
     batch: Batch = None,
     image_size: ImageSize = None,
     channels: Channels = None,
+    context: Context = None,
     classes: Classes = None,
     optimizer: Optimizer = None,
     weight_decay: WeightDecay = None,
     clip: Clip = None,
+    data: Data = None,
     optimized: Annotated[
         bool, typer.Option("--optimized/--raw", help="Simplified and fused, as it runs, or as it was recorded.")
     ] = True,
@@ -48,15 +52,15 @@ def trace(
 
     Example: lwps trace lenet5 --image-size 28 --layers
     """
-    given = given_of(model, batch, image_size, channels, classes, optimizer, weight_decay, clip)
+    given = given_of(model, batch, image_size, channels, context, classes, optimizer, weight_decay, clip)
     placement = None
     if plan:
         if not optimized:
             raise typer.BadParameter("--raw must be left out with --plan: a plan places the program as it runs")
-        loaded, subject = plan_at(plan, given)
+        loaded, subject = plan_at(plan, given, data)
         program, placement = fit(loaded, subject.trace()[0])
     else:
-        traced = subject_of(given).trace()[0]
+        traced = subject_of(given, data).trace()[0]
         program = optimize(traced) if optimized else traced
     if json:
         write_text(json, jsons.dumps(program_json(program, placement), indent=1))

@@ -39,7 +39,7 @@ class BenchRow:
 
     model: str
     batch: int
-    image_size: int
+    image_size: int  # pixels a side; of a text the characters seen at once
     placement: str
     predicted_s: float
     objective_s: float
@@ -152,7 +152,7 @@ def _row(
     return BenchRow(
         model=subject.model,
         batch=subject.batch,
-        image_size=subject.image_size,
+        image_size=subject.context if subject.of_text else subject.image_size,
         placement=contender.name,
         predicted_s=simulate(contender.program, contender.executable.lowered.instructions, meanwhile).step_s,
         objective_s=costs.objective(processors),
