@@ -23,7 +23,7 @@ static float lwps_floor(float x)
 static float lwps_ceil(float x)
 {
     const float t = lwps_trunc(x);
-    return t < x ? lwps_copysign(t + 1.0f, x) : t;
+    return t < x ? t + 1.0f : t;
 }
 
 // To the nearest, halves to even: the sum's own rounding

@@ -142,7 +142,7 @@ def _cumprod_vjp(cts: Any, ins: Any, outs: Any, needed: Any, *, axis: int, rever
     (others,) = cumprod_p.bind(filled, axis=axis, reverse=reverse)
     before_any = div(back(mul(ct, y)), filled)  # y is 0 from the first zero on
     at_first = back(where(equal(zeros, 1), mul(ct, others), 0.0))
-    return (where(equal(zeros, 0), before_any, where(zero, where(equal(zeros, 1), at_first, 0.0), 0.0)),)
+    return (where(equal(zeros, 0), before_any, where(zero, at_first, 0.0)),)
 
 
 cumsum_p = _scan("cumsum", np.add, SUM, _cumsum_vjp)
