@@ -42,6 +42,18 @@ def test_gru_adding_runs_a_step_for_each_number(capsys):
     assert "5 steps of the network are" in capsys.readouterr().out
 
 
+def test_char_gpt_writes_text(capsys):
+    losses, held_out = example("char_gpt").main(2, batch=2, context=8, width=8, depth=1, heads=2, placement="cpu")
+    assert np.isfinite([*losses, held_out]).all()
+    assert "characters of textwrap.py" in capsys.readouterr().out
+
+
+def test_unet_shapes_draws_what_it_found(capsys):
+    shares = example("unet_shapes").main(2, batch=2, size=16, widths=(4, 8), placement="cpu")
+    assert len(shares) == 3
+    assert "what is there, and what was found" in capsys.readouterr().out
+
+
 def test_save_resume_continues_to_the_same_bits():
     through, resumed, same = example("save_resume").main(steps=4)
     assert same
