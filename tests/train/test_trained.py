@@ -81,6 +81,20 @@ def test_the_shell_exports_it(folder, tmp_path, capsys, pixels):
     assert json.loads(said["mean"]) == pytest.approx(known["mean"])
 
 
+def test_models_of_text_are_exported_too(tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat, " * 40)
+    folder = trained_by_the_shell(tmp_path / "gpt", "gpt", "--data", text, "--context", 8, "--steps", 2, "--batch", 4)
+    file = tmp_path / "gpt.onnx"
+    assert shell("export", folder, "-o", file) == 0
+    assert "tokens[batch, 8] -> logits[batch, 8, " in " ".join(capsys.readouterr().out.split())
+    trained, session = load_trained(folder), session_of(file)
+    vocabulary = session.get_modelmeta().custom_metadata_map["vocabulary"]
+    tokens = np.array([[vocabulary.index(c) for c in row] for row in ("the cat ", "sat on t")], np.int32)
+    (logits,) = session.run(None, {"tokens": tokens})
+    np.testing.assert_allclose(logits, trained.logits(tokens), rtol=1e-4, atol=1e-4)
+
+
 def test_a_batch_may_be_of_one_size(folder, tmp_path, capsys):
     file = tmp_path / "digits.onnx"
     assert shell("export", folder, "-o", file, "--batch", 2) == 0
