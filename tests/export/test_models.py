@@ -19,6 +19,7 @@ from lwps.export.inference import infer
 from lwps.export.model import to_model
 from lwps.ops import batch_norm, elementwise, pool, random, shape
 from lwps.ops.custom import custom_vjp
+from lwps.ops.matmul import matmul_p
 from tests.export.agreement import agrees, logits_of, normals, operators, run, settled
 
 
@@ -117,6 +118,18 @@ def test_folding_changes_no_result():
         np.testing.assert_allclose(y, z, rtol=1e-5, atol=1e-6)
 
 
+def test_every_step_of_a_chain_is_folded():
+    a = np.abs(normals(5)) + 0.5
+    steps = [
+        lambda y: y + a, lambda y: y - a, lambda y: a - y, lambda y: y * a, lambda y: y / a, lambda y: -y,
+    ]  # fmt: skip
+    for step in steps:
+        model = agrees(lambda w, x, step=step: step(x @ w) * 2 + 1, normals(3, 4), weights=(normals(4, 5),))
+        assert operators(model) == {"Gemm": 1}
+    turned = lambda w, x: matmul_p.bind(x, w, transpose_x=False, transpose_y=True)[0] * a - a
+    assert operators(agrees(turned, normals(3, 4), weights=(normals(5, 4),))) == {"Gemm": 1}
+
+
 def test_a_product_that_is_read_elsewhere_is_left_as_it_is():
     def fn(w, a, x):
         y = x @ w
@@ -144,7 +157,7 @@ def heads(wq, x):
     q = (x @ wq).reshape((n, t, 2, d // 2)).transpose((0, 2, 1, 3))
     scores = q @ q.transpose((0, 1, 3, 2)) * 0.5
     y = (scores @ q).transpose((0, 2, 1, 3)).reshape((n * t, d))
-    state = elementwise.full((n, d), 0.25)
+    state = elementwise.full((n, 1), 0.25) * 2  # small enough to be computed here, were it not for the batch
     return y[::t] + state, lnp.sum(y.reshape((n, t, d)) - x, 1), x[:-1] if n > 1 else x[:0], y[3:]
 
 
