@@ -57,7 +57,11 @@ def test_division_with_a_remainder_is_numpys(processor, shape, seed, size):
     x, y = (rng.standard_normal(shape) * size).astype(np.float32), rng.standard_normal(shape).astype(np.float32)
     found = run_together([p for p, _ in DIVISIONS.values()], x, y, place=processor)
     for (name, (_, reference)), z in zip(DIVISIONS.items(), found, strict=True):
-        np.testing.assert_array_equal(z, reference(x, y), err_msg=name)
+        want = reference(x, y)
+        exact = np.abs(want) < 2**23
+        np.testing.assert_array_equal(z[exact], want[exact], err_msg=name)
+        # beyond, floor_divide is the quotient itself, and devices may divide within 2.5 ulp
+        np.testing.assert_allclose(z, want, rtol=3e-7, err_msg=name)
 
 
 @on_each_processor
