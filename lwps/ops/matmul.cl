@@ -19,6 +19,17 @@
 
 typedef CAT(float, VEC) vec;
 
+// Results begin anywhere. Some compilers make vloadN and vstoreN calls, which spill all
+// accumulators; so where vectors are wide they go through a type that may lie anywhere.
+#if LANES == 1
+typedef CAT(float, VEC) loose __attribute__((aligned(4)));
+#define LOAD(j, from) (((global const loose *)(from))[j])
+#define STORE(value, j, to) (((global loose *)(to))[j] = (value))
+#else
+#define LOAD(j, from) CAT(vload, VEC)(j, from)
+#define STORE(value, j, to) CAT(vstore, VEC)(value, j, to)
+#endif
+
 // acc[i] += sum over k < depth of a[i][at + k * step] * row k of the panel
 static inline void multiply(vec acc[MR][NV], global const float *a[MR], size_t at,
                             size_t step, global const vec *panel, int depth)
@@ -56,7 +67,7 @@ static inline void store_row(global float *to, vec row[NV], int count)
     if (count >= COLUMNS) {
         #pragma unroll
         for (int j = 0; j < NV; j++)
-            CAT(vstore, VEC)(row[j], j, to);
+            STORE(row[j], j, to);
     } else {
         float elements[COLUMNS];
         #pragma unroll
@@ -74,7 +85,7 @@ static inline void add_row(global float *to, vec row[NV], int count, bool over)
         if (count >= COLUMNS) {
             #pragma unroll
             for (int j = 0; j < NV; j++)
-                row[j] += CAT(vload, VEC)(j, to);
+                row[j] += LOAD(j, to);
         } else {
             float elements[COLUMNS];
             for (int k = 0; k < COLUMNS; k++)
