@@ -53,13 +53,20 @@ def _pixel_blocks(images: np.ndarray) -> Iterator[Spots]:
     return blocks(images.shape[:3], images.shape[3] * images.itemsize, BLOCK_BYTES)
 
 
-def _block_size(images: ShapedArray, counts: Sequence[int]) -> int:
-    """Pixels of the largest block."""
-    return math.prod(block_of(counts, images.shape[3] * images.dtype.itemsize, BLOCK_BYTES))
+def _largest_block(images: ShapedArray, counts: Sequence[int]) -> tuple[int, int, int]:
+    """Of so many images, lines and columns with the channels of `images`."""
+    return block_of(counts, images.shape[3] * images.dtype.itemsize, BLOCK_BYTES)
+
+
+def _lines_and_products(images: ShapedArray, counts: Sequence[int], taps: int, columns: int) -> Avals:
+    """Scratch for weights repeated as often as a block has columns that are met, and for the products of a block."""
+    block, channels = _largest_block(images, counts), images.shape[3]
+    lines = ShapedArray((taps, min(block[2], columns), channels), images.dtype)
+    return lines, ShapedArray((math.prod(block) * channels,), images.dtype)
 
 
 def _as_lines(w: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Weights repeated to [taps, columns, C]: whole lines times whole lines are long loops."""
+    """Weights repeated to [taps, columns, C]: lines times lines are long loops."""
     np.copyto(lines, w.reshape(len(lines), 1, lines.shape[2]))
     return lines
 
@@ -86,8 +93,7 @@ def _conv2d_numpy(
 def _conv2d_host_scratch(x: ShapedArray, w: ShapedArray, *, groups: int, **geometry: Any) -> Avals:
     windows = Windows(w.shape[:2], **geometry)
     counts = windows.counts(x.shape[1:3])
-    lines = ShapedArray((windows.taps, counts[1], groups), x.dtype)
-    return lines, ShapedArray((_block_size(x, (x.shape[0], *counts)) * groups,), x.dtype)
+    return _lines_and_products(x, (x.shape[0], *counts), windows.taps, counts[1])
 
 
 def _input_vjp_numpy(
@@ -103,8 +109,7 @@ def _input_vjp_numpy(
 
 
 def _input_vjp_host_scratch(ct: ShapedArray, w: ShapedArray, *, input_hw: Pair, groups: int, **geometry: Any) -> Avals:
-    lines = ShapedArray((math.prod(w.shape[:2]), ct.shape[2], groups), ct.dtype)
-    return lines, ShapedArray((_block_size(ct, (ct.shape[0], *input_hw)) * groups,), ct.dtype)
+    return _lines_and_products(ct, (ct.shape[0], *input_hw), math.prod(w.shape[:2]), ct.shape[2])
 
 
 def _weight_vjp_numpy(
@@ -126,7 +131,7 @@ def _weight_vjp_numpy(
 
 
 def _weight_vjp_host_scratch(x: ShapedArray, ct: ShapedArray, *, window: Pair, groups: int, **geometry: Any) -> Avals:
-    pixels = _block_size(ct, ct.shape[:3])
+    pixels = math.prod(_largest_block(ct, ct.shape[:3]))
     return tuple(ShapedArray((n,), x.dtype) for n in (pixels * groups, pixels, groups))
 
 
