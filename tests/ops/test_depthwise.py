@@ -137,3 +137,11 @@ def test_the_op_takes_several_results_a_channel(multiplier):
     x, w = rng.standard_normal((2, 6, 5, 3), np.float32), rng.standard_normal((3, 3, 1, 3 * multiplier), np.float32)
     expected = references(x, w, np.zeros((2, 6, 5, 3 * multiplier)), **params_of(padding=ONES, groups=3))[0]
     np.testing.assert_allclose(conv2d(x, w, groups=3), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_results_that_are_no_multiple_of_the_channels_are_refused():
+    x, w = np.ones((1, 4, 4, 3), np.float32), np.ones((3, 3, 1, 7), np.float32)
+    with pytest.raises(
+        TypeError, match=r"conv2d: w must have a multiple of groups \(3\) channels, got float32\[1,4,4,3"
+    ):
+        conv2d(x, w, groups=3)
