@@ -43,9 +43,12 @@ def to_model(graph: Graph, name: str, metadata: Mapping[str, str]) -> onnx.Model
 
 
 def write(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
-    """The model as a file: what was there stays whole until the new one is."""
-    with replacing(Path(path)) as file:
-        file.write(model.SerializeToString())
+    """The model as a file: what was there stays whole until the new one is. OSError names the file."""
+    try:
+        with replacing(Path(path)) as file:
+            file.write(model.SerializeToString())
+    except OSError as error:
+        raise OSError(error.errno, f"must be a place that can be written, got {error.strerror}", str(path)) from error
 
 
 def _attributes(attributes: Any) -> dict[str, Any]:

@@ -116,6 +116,11 @@ def test_what_is_no_checkpoint_of_the_shell_is_refused(tmp_path, capsys):
     assert not (tmp_path / "x.onnx").exists()
 
 
+def test_a_place_that_cannot_be_written_is_named(folder, tmp_path, capsys):
+    assert shell("export", folder, "-o", tmp_path / "no folder" / "x.onnx") == 1
+    assert "no folder/x.onnx: must be a place that can be written, got" in " ".join(capsys.readouterr().err.split())
+
+
 def test_pixels_are_for_images(folder):
     trained = load_trained(folder)
     del trained.origin.data["mean"]
