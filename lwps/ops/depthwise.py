@@ -16,7 +16,6 @@ from lwps.ops.windows import Axis, Pair, Windows, block_of, blocks
 
 Avals = tuple[ShapedArray, ...]
 Launches = tuple[Launch, ...]
-Spots = tuple[slice, slice, slice]  # images, rows, columns
 
 BLOCK_BYTES = 1 << 18  # of pixels that go through all taps at a time: they stay in cache
 MAX_CHUNKS = 256  # of a weights' gradient, whose partial sums are small
@@ -37,19 +36,12 @@ def has_depthwise_channels(x: Any, ct: Any, groups: int) -> bool:
 # --- NumPy --------------------------------------------------------------------------------------------
 
 
-def _meetings(windows: Windows, positions: Sequence[range], which: Sequence[range]) -> Iterator[tuple[int, Any, Any]]:
-    """Each tap's number, those of these windows that have it on one of these positions, and where."""
-    for tap, at in enumerate(np.ndindex(*windows.size)):
-        met = [axis.meet(t, p, q) for axis, t, p, q in zip(windows.axes, at, positions, which, strict=True)]
-        if met[0] and met[1]:
-            yield tap, (met[0][0], met[1][0]), (met[0][1], met[1][1])
-
-
 def _range(part: slice) -> range:
     return range(part.start, part.stop)
 
 
-def _pixel_blocks(images: np.ndarray) -> Iterator[Spots]:
+def _pixel_blocks(images: np.ndarray) -> Iterator[tuple[slice, slice, slice]]:
+    """Images, rows and columns of blocks."""
     return blocks(images.shape[:3], images.shape[3] * images.itemsize, BLOCK_BYTES)
 
 
@@ -86,7 +78,7 @@ def _conv2d_numpy(
     positions = [range(n) for n in x.shape[1:3]]
     out.fill(0)
     for images, *part in _pixel_blocks(out):
-        for tap, q, p in _meetings(windows, positions, [*map(_range, part)]):
+        for tap, q, p in windows.meetings(positions, [*map(_range, part)]):
             _add_products(out[images, *q], x[images, *p], weights[tap], product)
 
 
@@ -104,7 +96,7 @@ def _input_vjp_numpy(
     which = [range(n) for n in ct.shape[1:3]]
     out.fill(0)
     for images, *part in _pixel_blocks(out):
-        for tap, q, p in _meetings(windows, [*map(_range, part)], which):
+        for tap, q, p in windows.meetings([*map(_range, part)], which):
             _add_products(out[images, *p], ct[images, *q], weights[tap], product)
 
 
@@ -122,7 +114,7 @@ def _weight_vjp_numpy(
     out.fill(0)
     ones.fill(1)
     for images, *lines in _pixel_blocks(ct):
-        for tap, q, p in _meetings(windows, positions, [*map(_range, lines)]):
+        for tap, q, p in windows.meetings(positions, [*map(_range, lines)]):
             g = ct[images, *q]
             terms = product[: g.size].reshape(g.shape)
             np.multiply(x[images, *p], g, out=terms)

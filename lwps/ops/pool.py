@@ -1,7 +1,7 @@
 """Max-pooling, which remembers the tap that each maximum came from, and pooling over whole images."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,20 +132,6 @@ def _max_pool_vjp_cost(ct: ShapedArray, index: ShapedArray, **params: Any) -> Co
 
 # --- NumPy: one pass over all windows for each tap -----------------------------------------------------
 
-Spots = tuple[slice, slice, slice]  # images (all), rows, columns
-
-
-def _taps(in_hw: Sequence[int], hw: Sequence[int], windows: Windows) -> Iterator[tuple[int, Spots, Spots]]:
-    """Each tap's number, the windows in which it lies on the image, and where it lies there."""
-    for tap in range(windows.taps):
-        at = divmod(tap, windows.size[1])
-        rows, columns = (
-            axis.meet(t, range(size), range(count))
-            for axis, t, size, count in zip(windows.axes, at, in_hw, hw, strict=True)
-        )
-        if rows and columns:
-            yield tap, (slice(None), rows[0], columns[0]), (slice(None), rows[1], columns[1])
-
 
 def _max_pool_numpy(
     y: np.ndarray, index: np.ndarray, x: np.ndarray, better: np.ndarray, number: np.ndarray,
@@ -154,8 +140,9 @@ def _max_pool_numpy(
     windows = Windows(window, **geometry)
     y.fill(-np.inf)
     np.copyto(index, _first_taps(y.shape[1:3], windows))
-    for tap, at, positions in _taps(x.shape[1:3], y.shape[1:3], windows):
-        best, here, is_better, is_number = y[at], x[positions], better[at], number[at]
+    for tap, q, p in windows.meetings([*map(range, x.shape[1:3])], [*map(range, y.shape[1:3])]):
+        at = (slice(None), *q)
+        best, here, is_better, is_number = y[at], x[:, *p], better[at], number[at]
         np.less_equal(here, best, out=is_better)
         np.logical_not(is_better, out=is_better)  # larger, or one of them is NaN
         np.equal(best, best, out=is_number)
@@ -180,8 +167,9 @@ def _max_pool_vjp_numpy(
     *, input_hw: Pair, window: Pair, **geometry: Any,
 ) -> None:  # fmt: skip
     dx.fill(0)
-    for tap, at, positions in _taps(input_hw, ct.shape[1:3], Windows(window, **geometry)):
-        here = dx[positions]
+    windows = Windows(window, **geometry)
+    for tap, q, p in windows.meetings([*map(range, input_hw)], [*map(range, ct.shape[1:3])]):
+        at, here = (slice(None), *q), dx[:, *p]
         np.equal(index[at], tap, out=picked[at])
         np.add(here, ct[at], out=here, where=picked[at])
 

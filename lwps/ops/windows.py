@@ -12,6 +12,7 @@ from lwps.core import ShapedArray
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
+Spots = tuple[slice, slice]  # rows and columns
 
 BLOCK_BYTES = 4 << 20  # of windows that are laid out at a time: they stay in cache for the product
 
@@ -193,6 +194,13 @@ class Windows:
         """Residues along H with residues along W: together they hold every position of an image once."""
         along_h, along_w = (list(axis.residues(n)) for axis, n in zip(self.axes, hw, strict=True))
         return [(h, w) for h in along_h for w in along_w]
+
+    def meetings(self, positions: Sequence[range], which: Sequence[range]) -> Iterator[tuple[int, Spots, Spots]]:
+        """Each tap's number, those of `which` windows that have it on one of these positions, and where."""
+        for tap, at in enumerate(np.ndindex(*self.size)):
+            rows, columns = map(Axis.meet, self.axes, at, positions, which)
+            if rows and columns:
+                yield tap, (rows[0], columns[0]), (rows[1], columns[1])
 
 
 @attrs.frozen
