@@ -83,15 +83,15 @@ def emit(inference: Inference, output_names: Sequence[str], builders: Mapping[Pr
     program = inference.program
     refused: dict[str, str] = {}
     for name, eqn in zip(program.names, program.eqns, strict=True):
-        if eqn.primitive not in builders:
-            why = NO_FORM.get(eqn.primitive.name)
-            refused.setdefault(eqn.primitive.name, f"{eqn.primitive.name} ({name}{f': {why}' if why else ''})")
-        elif not refused and eqn.outs[0] not in emitter.absorbed:
-            emitter.begin(_where(eqn, name))
-            try:
-                builders[eqn.primitive](emitter, eqn, **inference.params_of(eqn))
-            except NoForm as reason:
-                refused[name] = f"{eqn.primitive.name} ({name}: {reason})"
+        if eqn.outs[0] in emitter.absorbed:
+            continue
+        emitter.begin(eqn.layer or eqn.primitive.name)
+        try:
+            _builder(eqn, builders)(emitter, eqn, **inference.params_of(eqn))
+        except NoForm as reason:
+            refused.setdefault(f"{eqn.primitive.name}{reason}", f"{eqn.primitive.name} ({name}{reason})")
+            for var in eqn.outs:
+                emitter.put(var, "refused")  # and on, to list all that have no form
     if refused:
         raise ValueError(
             f"to_onnx: every primitive must have an ONNX form, got none for {', '.join(refused.values())}; export the"
@@ -100,9 +100,10 @@ def emit(inference: Inference, output_names: Sequence[str], builders: Mapping[Pr
     return emitter.finish()
 
 
-def _where(eqn: Eqn, name: str) -> str:
-    """What nodes of an eqn are called: its layer, or its primitive outside of any."""
-    return eqn.layer or eqn.primitive.name
+def _builder(eqn: Eqn, builders: Mapping[Primitive, Callable[..., None]]) -> Callable[..., None]:
+    if eqn.primitive not in builders:
+        raise NoForm(NO_FORM.get(eqn.primitive.name, ""))
+    return builders[eqn.primitive]
 
 
 def _input_names(fn: Any, args: Sequence[Any], leaves: Sequence[Any], given: Sequence[str] | None) -> list[str]:

@@ -5,7 +5,6 @@ one, and a reader asks for the one that it wants. Between two ops that want the 
 a transpose of the program is a form by itself.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,10 @@ BATCH = "batch"  # what the dynamic axis is called in the model
 
 
 class NoForm(Exception):
-    """An eqn has no ONNX form with these params; the text says why."""
+    """An eqn has no ONNX form, or none with these params; the text, which may be empty, says why."""
+
+    def __str__(self) -> str:
+        return f": {self.args[0]}" if self.args[0] else ""
 
 
 @attrs.frozen
@@ -73,7 +75,7 @@ class Emitter:
         self._constants: dict[Any, str] = {}
         self._dims: dict[Dim, str] = {}
         self._taken = set(output_names)
-        self._where = ""  # the eqn that is being emitted
+        self._where = ""
         for var in inference.program.inputs:
             self.put(var, self._fresh(inference.names[var]))
 
@@ -169,7 +171,7 @@ class Emitter:
         self._forms[out] = {tuple(order.index(a) for a in form): name for form, name in self._forms[var].items()}
 
     def begin(self, where: str) -> None:
-        """Name what comes after the eqn `where`."""
+        """Nodes and constants are named `where/...` from here on."""
         self._where = where
 
     # --- the end ---------------------------------------------------------------------------------------
@@ -199,11 +201,10 @@ class Emitter:
         return Graph(tuple(nodes), tuple(inputs), tuple(outputs), kept)
 
     def _fresh(self, name: str) -> str:
-        stem = re.sub(r"#\d+", "", name)
-        fresh, k = stem, 0
+        fresh, k = name, 0
         while fresh in self._taken:
             k += 1
-            fresh = f"{stem}_{k}"
+            fresh = f"{name}_{k}"
         self._taken.add(fresh)
         return fresh
 

@@ -120,6 +120,7 @@ def _with_constants(program: Program, leaves: Sequence[Any], names: Sequence[str
     return fold_known(Inference(drop_dead(program), dims, params, {v: name for v, _, name in rows}))
 
 
+@np.errstate(all="ignore")
 def fold_known(inference: Inference) -> Inference:
     """Eqns of known inputs become constants, except where the batch size has a part in them."""
     program = inference.program

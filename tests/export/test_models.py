@@ -142,6 +142,11 @@ def test_a_product_that_is_read_elsewhere_is_left_as_it_is():
     }
 
 
+def test_what_is_known_is_computed_without_a_word():
+    model = to_onnx(lambda w, x: lnp.log(w) / w + x, np.zeros(4, np.float32), ShapedArray((4,), "float32"))
+    assert operators(model) == {"Add": 1}
+
+
 def test_numbers_that_repeat_a_result_are_not_folded():
     agrees(lambda w, a, x: (x @ w) * a + a, normals(3, 4), weights=(normals(4, 1), normals(5)))
     agrees(lambda w, a, x: (x @ w) + a, normals(3, 4), weights=(normals(4, 1), normals(5)))
@@ -252,7 +257,13 @@ def test_everything_without_an_onnx_form_is_listed():
 
     with pytest.raises(ValueError, match="to_onnx: every primitive must have an ONNX form, got none for") as error:
         to_onnx(fn, ShapedArray((2,), "uint32"), ShapedArray((3, 4), "float32"))
-    for part in ("random_bits (forward/random_bits#0: random numbers)", "batch_norm (", "moments of", "train=False"):
+    for part in (
+        "random_bits (forward/random_bits#0: random numbers)",
+        "batch_norm (",
+        "moments of",
+        "pad (forward/pad#0: interior",
+        "train=False",
+    ):
         assert part in str(error.value)
 
 
