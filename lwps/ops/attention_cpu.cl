@@ -1,9 +1,10 @@
-// Scaled dot-product attention on CPUs. q and its like are batch x queries x heads x D,
-// k and its like batch x keys x heads/shared x D; lse and delta batch x heads x queries.
+// Scaled dot-product attention on CPUs. q and its like are batch x queries x heads x
+// D, k and its like batch x keys x heads/shared x D; lse and delta batch x heads x
+// queries.
 //
-// A work-item owns LANES rows side by side of one array (queries, or keys for dk and dv),
-// transposed once, and meets the rows of another in tiles of TILE. The scores of a tile
-// lie as [TILE][LANES]: maxima and sums over a tile are sums of vectors. Everything that
+// A work-item owns LANES rows side by side of one array (queries, or keys for dk and
+// dv), transposed once, and meets the rows of another in tiles of TILE. The scores of a
+// tile lie as [TILE][LANES]: maxima and sums over a tile are those of vectors. All that
 // is multiplied is private: packed rows of DP floats (D, and zeros to a whole vector).
 
 #define DP ((D + 15) / 16 * 16)
@@ -73,8 +74,7 @@ static void weigh_with_care(float *sums, const float *keep, const float *weights
 
 // The same, quickly where all of the tile is finite
 static void weigh(float *sums, const float *keep, const float *weights,
-                  const float *tile, int count, int lanes,
-                  bool finite)
+                  const float *tile, int count, int lanes, bool finite)
 {
     if (!finite) {
         weigh_with_care(sums, keep, weights, tile, count, lanes);
@@ -136,8 +136,8 @@ static void pack_columns(float *columns, global const float *x, size_t step, int
 }
 
 // `count` rows of sums[LANES][DP], each times its factor, to where they lie in memory
-static void unpack(global float *x, size_t step, const float *sums, const float *factors,
-                   int count)
+static void unpack(global float *x, size_t step, const float *sums,
+                   const float *factors, int count)
 {
     for (int i = 0; i < count; i++)
         for (int c = 0; c < D; c++)
@@ -166,6 +166,25 @@ static void fill(float *x, int count, float value)
 #define MASK_OF(batch, head, tile_step, lane_step) causal, kind, mask, \
     (long)(batch) * mask_batch + (long)(head) * mask_head, tile_step, lane_step
 
+static float mask_number(int kind, global const uchar *mask, long at)
+{
+    if (kind == 2)
+        return ((global const float *)mask)[at];
+    return mask[at] ? 0 : -INFINITY;
+}
+
+// The mask's numbers for 16 lanes, of which `used` are in use.
+static float16 mask_numbers(int kind, global const uchar *mask, long at, int lane_step,
+                            int used)
+{
+    if (lane_step == 0)
+        return mask_number(kind, mask, at);
+    ALIGNED float numbers[16];
+    for (int b = 0; b < 16; b++)
+        numbers[b] = b < used ? mask_number(kind, mask, at + (long)b * lane_step) : 0;
+    return AT(numbers, 0);
+}
+
 // Minus infinity where a query may not see a key, whatever the score is; the mask's
 // numbers added where it has any. `queries` says whether lanes are queries, `used` how
 // many of them there are.
@@ -183,13 +202,13 @@ static void mask_scores(float *s, int tile, int count, int first, int used, int 
                 AT(s, k * LANES + b) = select(NOTHING, AT(s, k * LANES + b), sees);
             }
     for (int k = 0; kind && k < count; k++)
-        for (int b = 0; b < used; b++) {
-            const long element =
+        EACH_LANE {
+            const long here =
                 at + (long)(tile + k) * tile_step + (long)(first + b) * lane_step;
-            float *score = s + k * LANES + b;
-            const float m = kind == 2 ? ((global const float *)mask)[element]
-                                      : mask[element] ? 0 : -INFINITY;
-            *score = m == -INFINITY || *score == -INFINITY ? -INFINITY : *score + m;
+            const float16 m = mask_numbers(kind, mask, here, lane_step, used - b);
+            const float16 score = AT(s, k * LANES + b);
+            const int16 hidden = m == NOTHING || score == NOTHING;
+            AT(s, k * LANES + b) = select(score + m, NOTHING, hidden);
         }
 }
 
@@ -221,8 +240,8 @@ static void soften(float *s, float *largest, float *total, float *keep, int coun
 
 // out and lse of LANES queries of a head
 ITEM void attention(global float *out, global float *lse, global const float *q,
-                    global const float *k, global const float *v, MASK_ARGS, int queries,
-                    int keys, int shared, float scale)
+                    global const float *k, global const float *v, MASK_ARGS,
+                    int queries, int keys, int shared, float scale)
 {
     const int head = get_global_id(1), heads = get_global_size(1);
     const int first = get_global_id(0) * LANES, count = min(LANES, queries - first);
@@ -230,8 +249,8 @@ ITEM void attention(global float *out, global float *lse, global const float *q,
     const size_t batch = get_global_id(2), step = heads * D, k_step = step / shared;
     const size_t at = (batch * queries + first) * step + head * D;
     const size_t k_at = batch * keys * k_step + head / shared * D;
-    ALIGNED float columns[D * LANES], s[TILE * LANES], tile[TILE * DP], sums[LANES * DP];
-    ALIGNED float largest[LANES], total[LANES], keep[LANES];
+    ALIGNED float columns[D * LANES], s[TILE * LANES], tile[TILE * DP];
+    ALIGNED float sums[LANES * DP], largest[LANES], total[LANES], keep[LANES];
     pack_columns(columns, q + at, step, count, scale);
     fill(sums, LANES * DP, 0);
     fill(largest, LANES, -INFINITY);
@@ -241,8 +260,7 @@ ITEM void attention(global float *out, global float *lse, global const float *q,
         const int n = min(TILE, seen - j);
         pack(tile, k + k_at + j * k_step, k_step, n);
         scores(s, tile, columns, n, lanes);
-        mask_scores(s, j, n, first, count, lanes,
-                    true,
+        mask_scores(s, j, n, first, count, lanes, true,
                     MASK_OF(batch, head, mask_key, mask_query));
         soften(s, largest, total, keep, n, lanes);
         const bool finite = pack(tile, v + k_at + j * k_step, k_step, n);
@@ -317,8 +335,7 @@ ITEM void attention_dq(global float *dq, global const float *ct, global const fl
         scores(products, tile, ct_columns, n, lanes);
         const bool finite = pack(tile, k + k_at + j * k_step, k_step, n);
         scores(s, tile, q_columns, n, lanes);
-        mask_scores(s, j, n, first, count, lanes,
-                    true,
+        mask_scores(s, j, n, first, count, lanes, true,
                     MASK_OF(batch, head, mask_key, mask_query));
         for (int i = 0; i < n; i++)
             EACH_LANE {
@@ -362,8 +379,7 @@ ITEM void attention_dkv(global float *dk, global float *dv, global const float *
             const bool ct_finite = pack(ct_tile, ct + at, step, n);
             scores(s, q_tile, k_columns, n, lanes);
             scores(products, ct_tile, v_columns, n, lanes);
-            mask_scores(s, i, n, first, count, lanes,
-                        false,
+            mask_scores(s, i, n, first, count, lanes, false,
                         MASK_OF(batch, head, mask_query, mask_key));
             for (int r = 0; r < n; r++)
                 EACH_LANE AT(s, r * LANES + b) =

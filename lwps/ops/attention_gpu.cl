@@ -1,5 +1,6 @@
-// Scaled dot-product attention on GPUs. q and its like are batch x queries x heads x D,
-// k and its like batch x keys x heads/shared x D; lse and delta batch x heads x queries.
+// Scaled dot-product attention on GPUs. q and its like are batch x queries x heads x
+// D, k and its like batch x keys x heads/shared x D; lse and delta batch x heads x
+// queries.
 //
 // A work-group of 64 owns SIDE rows of one array (queries, or keys for dk and dv) and
 // BLOCKS * SIDE of their D columns, and meets the rows of another in tiles of SIDE.
@@ -48,8 +49,8 @@ static inline void add_rows(float acc[4][4], local tile *a, local tile *b)
 }
 
 // acc += a b, or of the transpose a' b; a zero in a takes nothing, not even of a NaN
-static inline void weigh(float acc[4][4], local tile *a, bool transposed, local tile *b,
-                         bool dirty)
+static inline void weigh(float acc[4][4], local tile *a, bool transposed,
+                         local tile *b, bool dirty)
 {
     for (int k = 0; k < SIDE; k++) {
         float x[4], y[4];
@@ -81,9 +82,9 @@ static inline void weigh_all(float acc[BLOCKS][4][4], local tile *p, bool transp
 }
 
 // s = x y' over all D columns of `rows` x `others` rows
-static inline void scores(float s[4][4], local tile *a, local tile *b, local int *dirty,
-                          global const float *x, size_t x_step, int rows,
-                          global const float *y, size_t y_step, int others)
+static inline void scores(float s[4][4], local tile *a, local tile *b,
+                          local int *dirty, global const float *x, size_t x_step,
+                          int rows, global const float *y, size_t y_step, int others)
 {
     EACH(i, j) s[i][j] = 0;
     for (int c = 0; c < D; c += SIDE) {
@@ -127,8 +128,8 @@ typedef struct {
     float largest[SIDE], total[SIDE], keep[SIDE], half_rows[GROUP];
 } sums;
 
-// Scores become weights exp(score - largest so far); `keep` is what the sums before this
-// tile are to be multiplied with. Two work-items share a row.
+// Scores become weights exp(score - largest so far); `keep` is what the sums before
+// this tile are to be multiplied with. Two work-items share a row.
 static inline void soften(local tile *p, local sums *state)
 {
     const int lane = get_local_id(0), row = lane / 2, first = lane % 2 * (SIDE / 2);
@@ -148,7 +149,8 @@ static inline void soften(local tile *p, local sums *state)
     if (lane % 2 == 0) {
         const float keep = exp(before - base);
         state->keep[row] = keep;
-        state->total[row] = state->total[row] * keep + (sum + state->half_rows[lane + 1]);
+        sum += state->half_rows[lane + 1];
+        state->total[row] = state->total[row] * keep + sum;
         state->largest[row] = top;
     }
     BARRIER;
@@ -162,7 +164,8 @@ KERNEL void attention(global float *out, global float *lse, global const float *
     local tile a, b, p;
     local sums state;
     local int dirty, unused;
-    const int parts = (D + BLOCKS * SIDE - 1) / (BLOCKS * SIDE), lane = get_local_id(0);
+    const int parts = (D + BLOCKS * SIDE - 1) / (BLOCKS * SIDE);
+    const int lane = get_local_id(0);
     const int column = get_group_id(0) % parts * (BLOCKS * SIDE);
     const int first = get_group_id(0) / parts * SIDE;
     const int head = get_group_id(1), heads = get_num_groups(1);
@@ -236,8 +239,9 @@ static inline float change_of(float weight, float product, float delta)
 }
 
 // dq of SIDE queries of a head
-KERNEL void attention_dq(global float *dq, global const float *ct, global const float *q,
-                         global const float *k, global const float *v,
+KERNEL void attention_dq(global float *dq, global const float *ct,
+                         global const float *q, global const float *k,
+                         global const float *v,
                          global const float *lse, global const float *delta, MASK_ARGS,
                          int queries, int keys, int shared, float scale)
 {
@@ -323,7 +327,8 @@ KERNEL void attention_dkv(global float *dk, global float *dv, global const float
             EACH(i, j) p[ROW(i)][COLUMN(j)] =
                 s[i][j] == 0 ? 0
                              : change_of(s[i][j], products[i][j], delta[row + ROW(i)]);
-            weigh_all(k_acc, &p, true, &b, &dirty, q + at + column, step, rows, D - column);
+            weigh_all(k_acc, &p, true, &b, &dirty, q + at + column, step, rows,
+                      D - column);
         }
     for (int n = 0; n < BLOCKS; n++)
         EACH(i, j) {

@@ -1,14 +1,15 @@
 // Group normalisation of x, images x rows x channels: sums of chunks of rows for each
 // channel (moments.cl), their combination in order over the chunks and channels of a
-// group, one pass that applies it (moments.cl). A group is `size` channels side by side.
+// group, one pass that applies it (moments.cl). A group is `size` channels, side by
+// side.
 
 #include "moments.cl"
 
 // --- forward ----------------------------------------------------------------------
 
 // One work-item does a group of an image. Its mean and 1/deviation go to each of its
-// channels, and so does the gain scale/deviation. Chunks have means from their channel's
-// first element on; here all are taken from the first one of the group.
+// channels, and so does the gain scale/deviation. Chunks have means from the first
+// element of their channel on; here all are taken from the first one of the group.
 KERNEL void combine_group_moments(global float *means_out, global float *inverses,
                                   global float *gains, global const float *means,
                                   global const float *m2s, global const float *x,
@@ -59,8 +60,8 @@ KERNEL void combine_group_moments(global float *means_out, global float *inverse
 KERNEL void combine_group_products(global float *coefficients, global float *dscales,
                                    global float *dbiases, global const float *ct_sums,
                                    global const float *dots, global const float *scale,
-                                   global const float *inverses, int rows, int channels,
-                                   int chunk, int images, int size)
+                                   global const float *inverses, int rows,
+                                   int channels, int chunk, int images, int size)
 {
     const int groups = channels / size;
     const int id = get_global_id(0);

@@ -30,7 +30,7 @@ inline moments moments_of(local float *shared, global const float *x, int n, flo
     EACH_VECTOR sums += vload16(c, x) - m.shift;
     EACH_REST sum += x[c] - m.shift;
     m.mean = group_sum(shared, sum + add_up(sums)) / n;
-    float16 squares = sums = 0;  // of the distances, and what the mean is still wrong by
+    float16 squares = sums = 0;  // of distances, and what the mean is still wrong by
     float square = sum = 0;
     EACH_VECTOR {
         const float16 d = CENTERED(vload16(c, x), m);
@@ -68,7 +68,8 @@ inline moments moments_of(local float *shared, global const float *x, int n, flo
 #endif
 
 KERNEL void normalise(global float *y, global const float *x, global const float *scale
-                      AND(global const float *bias), int rows, int n, int chunk, float eps)
+                      AND(global const float *bias), int rows, int n, int chunk,
+                      float eps)
 {
     local float shared[GROUP];
     const int lane = get_local_id(0);
@@ -85,8 +86,9 @@ KERNEL void normalise(global float *y, global const float *x, global const float
     }
 }
 
-// With g = ct scale: dx = gain (g - mean(g) - u mean(g u)), where mean(g) is there only
-// with CENTER; and this chunk's rows of dscales, sums of ct u, and of dbiases, of ct.
+// With g = ct scale: dx = gain (g - mean(g) - u mean(g u)), where mean(g) is there
+// only with CENTER; and this chunk's rows of dscales, sums of ct u, and of dbiases,
+// sums of ct.
 KERNEL void normalise_vjp(global float *dx, global float *dscales
                           AND(global float *dbiases), global const float *ct,
                           global const float *x, global const float *scale, int rows,
@@ -146,7 +148,8 @@ KERNEL void normalise_vjp(global float *dx, global float *dscales
 }
 
 // The sums over all chunks, in order. A work-item adds up WIDTH columns.
-kernel void add_chunks(global float *sums, global const float *partial, int chunks, int n)
+kernel void add_chunks(global float *sums, global const float *partial, int chunks,
+                       int n)
 {
     const int column = get_global_id(0) * WIDTH, width = min(WIDTH, n - column);
     float sum[WIDTH];

@@ -1,4 +1,5 @@
-// Softmax and its logarithm over rows of n elements; rows.cl says how a row is shared out.
+// Softmax and its logarithm over rows of n elements; rows.cl says how a row is shared
+// out.
 
 #include "rows.cl"
 
@@ -24,8 +25,8 @@ KERNEL void softmax(global float *y, global const float *x, int n)
 }
 
 // dx = y (ct - sum(ct y))
-KERNEL void softmax_vjp(global float *dx, global const float *ct, global const float *y,
-                        int n)
+KERNEL void softmax_vjp(global float *dx, global const float *ct,
+                        global const float *y, int n)
 {
     local float shared[GROUP];
     const int lane = get_local_id(0);
