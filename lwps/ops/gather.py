@@ -43,7 +43,9 @@ def take(x: Any, indices: Any, axis: int | None = None, *, mode: str = "fill", f
     if axis is None:
         x, axis = shape.reshape(x, -1), 0
     (axis,) = shape.positions("take", (axis,), x.ndim)
-    (y,) = take_p.bind(x, as_indices("take", indices, x.shape[axis], mode), axis=axis, fill=_fill(x, fill_value))
+    (y,) = take_p.bind(
+        x, as_indices("take", indices, x.shape[axis], mode), axis=axis, fill=_fill("take", x, fill_value)
+    )
     return y
 
 
@@ -59,7 +61,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None, *, mode: str = "fill
     (axis,) = shape.positions("take_along_axis", (axis,), x.ndim)
     indices = as_indices("take_along_axis", indices, x.shape[axis], mode)
     x, indices = _aligned(x, indices, axis)
-    (y,) = take_along_axis_p.bind(x, indices, axis=axis, fill=_fill(x, fill_value))
+    (y,) = take_along_axis_p.bind(x, indices, axis=axis, fill=_fill("take_along_axis", x, fill_value))
     return y
 
 
@@ -74,14 +76,17 @@ def one_hot(x: Any, num_classes: int, dtype: Any = "float32", axis: int = -1) ->
     return astype(equal(shape.expand_dims(x, axis), classes), dtype)
 
 
-def _fill(x: Any, value: Fill) -> float | int | bool:
-    """What stands where there is no row, as a Python number."""
+def _fill(op: str, x: Any, value: Fill) -> float | int | bool:
+    """What stands where there is no row, as a Python number of the dtype of `x`."""
     dtype = aval_of(x).dtype
     if value is None:
         value = {"f": math.nan, "b": True}.get(dtype.kind)
     if value is None:
         value = np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max
-    return dtype.type(value).item()
+    try:
+        return dtype.type(value).item()
+    except (OverflowError, ValueError):
+        raise TypeError(f"{op}: fill_value must fit {dtype}, got {value}; use another one") from None
 
 
 def _aligned(x: Any, indices: Any, axis: int) -> tuple[Any, Any]:

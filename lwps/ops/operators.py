@@ -7,7 +7,7 @@ import numpy as np
 
 from lwps import tracing
 from lwps.core import aval_of
-from lwps.ops import elementwise, product, reduce, scan, shape, statistics
+from lwps.ops import einsum, elementwise, gather, product, reduce, repeat, scan, shape, statistics, triangle
 from lwps.ops.at import At
 from lwps.ops.indexing import getitem
 from lwps.ops.matmul import matmul
@@ -126,6 +126,7 @@ def _pure(op: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _REDUCTIONS = (reduce.sum, reduce.mean, reduce.max, reduce.min, reduce.argmax, reduce.argmin, product.prod)
+_MOVED = (gather.take, repeat.repeat, triangle.diagonal, einsum.dot)
 _STATISTICS = (statistics.var, statistics.std, statistics.any, statistics.all, scan.cumsum, scan.cumprod)
 
 _METHODS: dict[str, Callable[..., Any]] = {
@@ -139,7 +140,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "astype": lambda x, dtype: elementwise.astype(x, dtype),
     "clip": _pure(elementwise.clip),
     "round": _pure(elementwise.round),
-    **{op.__name__: _pure(op) for op in (*_REDUCTIONS, *_STATISTICS)},
+    **{op.__name__: _pure(op) for op in (*_REDUCTIONS, *_STATISTICS, *_MOVED)},
 }
 
 attach(tracing.Tracer)

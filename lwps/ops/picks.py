@@ -68,8 +68,7 @@ def find_rows(places: np.ndarray, unknown: np.ndarray, indices: np.ndarray, n: i
     np.copyto(places, indices)
     np.less(places, 0, out=unknown)
     np.add(places, n, out=places, where=unknown)
-    np.less(places, 0, out=unknown)
-    unknown |= places >= n
+    np.greater_equal(places.view(np.uint64), n, out=unknown)  # negative ones too: they are large then
     np.clip(places, 0, max(n - 1, 0), out=places)
     return bool(unknown.any())
 

@@ -105,7 +105,7 @@ def _split(x: ShapedArray, axis: int, **params: Any) -> tuple[Split, ...]:
 
 
 def _keys_scratch(x: ShapedArray, axis: int, **params: Any) -> tuple[ShapedArray, ...]:
-    """The keys (and before that what they are made of), a row behind the other; and flags."""
+    """The keys, a row behind the other; their upper halves; and flags."""
     form = _form(x, axis)
     sizes = form.outer, form.inner, form.n
     return ShapedArray(sizes, "float64"), ShapedArray(sizes, "uint32"), ShapedArray(sizes, "bool")

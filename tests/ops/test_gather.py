@@ -199,6 +199,16 @@ def test_one_hot_has_a_one_where_the_number_says(axis):
             r"take: indices must be integers, got bool\[2,3,4\]; use astype, or where to choose by a condition",
         ),
         (lambda: take(X, 1.5), TypeError, r"take: indices must be integers, got float64\[\]; use astype"),
+        (
+            lambda: take(X.astype(np.uint8), 0, fill_value=300),
+            TypeError,
+            "take: fill_value must fit uint8, got 300; use another one",
+        ),
+        (
+            lambda: take_along_axis(X.astype(np.int32), np.zeros((2, 1, 4), int), 1, fill_value=np.nan),
+            TypeError,
+            "take_along_axis: fill_value must fit int32, got nan",
+        ),
         (lambda: take(X, 0, 3), ValueError, r"take: axes must be different ones of 3, got \(3,\)"),
         (lambda: take(X, 0, mode="raise"), ValueError, "take: mode must be 'fill' or 'clip', got 'raise'"),
         (
