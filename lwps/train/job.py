@@ -90,12 +90,22 @@ def session(
     checkpoints.prepare()
     origin = origin_of(newest.path)
     return Session(
-        attrs.evolve(Job(**origin.about), **job),
+        attrs.evolve(_job_of(origin, newest.path), **job),
         attrs.evolve(origin.settings, **settings),
         newest.path,
         origin,
         newest.refused,
     )
+
+
+def _job_of(origin: Origin, path: Path) -> Job:
+    fields = [field.name for field in attrs.fields(Job)]
+    if sorted(origin.about) != sorted(fields):
+        raise CheckpointError(
+            f"{path}: must be a checkpoint of `lwps train`, which keeps {', '.join(fields)},"
+            f" got one that keeps {', '.join(origin.about) or 'nothing'}; go on from it in Python: train(resume=)"
+        )
+    return Job(**origin.about)
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

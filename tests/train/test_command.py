@@ -15,9 +15,11 @@ import pytest
 import lwps
 from lwps import cli
 from lwps.checkpoint import Checkpoints
-from lwps.train import origin_of
+from lwps.models import TEXT_MODELS, gpt, mlp
+from lwps.train import Saver, origin_of
 from tests.checkpoint.trees import assert_same
 from tests.data import files
+from tests.train.small import images, run
 
 MAIN = "import sys; from lwps.cli import main; main()"
 SHORT = ("mlp", "--steps", 20, "--placement", "cpu", "--processors", "cpu", "--every", 1)
@@ -181,6 +183,15 @@ def test_what_cannot_be_is_one_line_that_says_what_to_write(tmp_path, train, arg
     assert not (tmp_path / "none").exists()
 
 
+def test_a_checkpoint_of_another_loop_is_gone_on_from_there(tmp_path, train):
+    saver = Saver(Checkpoints(tmp_path), about={"mine": 1})
+    run(mlp((4, 3)), images(), saver=saver)
+    code, _, err = train("--checkpoint", tmp_path, "--resume")
+    assert code == 1
+    assert "must be a checkpoint of `lwps train`, which keeps model, data, image_size, resize, context, got" in err
+    assert "one that keeps mine; go on from it in Python: train(resume=)" in err
+
+
 def test_a_plan_places_the_training_step(tmp_path, train):
     origin = tmp_path / "c"
     train("mlp", "--steps", 1, "--placement", "cpu", "--processors", "cpu", "--checkpoint", origin)
@@ -195,6 +206,7 @@ def test_a_plan_places_the_training_step(tmp_path, train):
 
 def test_a_text_trains_a_model_of_characters(tmp_path, train, monkeypatch):
     monkeypatch.setattr("lwps.cli.train.SAMPLE", 20)
+    monkeypatch.setitem(TEXT_MODELS, "gpt", lambda vocab, length: gpt(vocab, length, width=16, depth=1, heads=2))
     data = files.text(tmp_path / "t.txt")
     args = ("--steps", 4, "--batch", 2, "--context", 8, "--placement", "cpu", "--processors", "cpu", "--every", 2)
     kept = ("--checkpoint", tmp_path / "c", "--json", tmp_path / "result", "--log", tmp_path / "log")
